@@ -1,0 +1,71 @@
+"""Shared fixtures: real servers, one of each kind per test process, folders that nobody else sees."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from runbook.rehearsal.postgres_server import PostgresBinaries, PostgresServer, available_binaries
+from runbook.rehearsal.s3_server import S3Server
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def server_folder() -> Iterator[Path]:
+    """A folder that a server running as another user can enter (pytest's own is private)."""
+    folder = Path(tempfile.mkdtemp(prefix="oncall-test-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session", params=available_binaries(), ids=lambda b: b.label)
+def postgres_binaries(request: pytest.FixtureRequest) -> PostgresBinaries:
+    """Every PostgreSQL of this machine in turn."""
+    binaries: PostgresBinaries = request.param
+    return binaries
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_binaries: PostgresBinaries, server_folder: Path) -> Iterator[PostgresServer]:
+    """A running server, shared by the tests of one process: use `database` for a database of your own."""
+    server = PostgresServer(postgres_binaries, server_folder / f"pg-{postgres_binaries.label}")
+    server.create()
+    server.start()
+    yield server
+    server.stop("immediate")
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The name of an empty database that only this test uses."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    postgres.execute(f'CREATE DATABASE "{name}"')
+    yield name
+    for (leftover,) in postgres.execute(
+        "SELECT datname FROM pg_database WHERE datname LIKE %s", (name + "%",)
+    ):
+        postgres.execute(f'DROP DATABASE IF EXISTS "{leftover}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def s3(server_folder: Path) -> Iterator[S3Server]:
+    """A running S3 server, shared by the tests of one process: use `bucket` for a bucket of your own."""
+    server = S3Server(server_folder / "s3")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    """The name of an empty bucket that only this test uses."""
+    name = f"backups-{uuid.uuid4().hex[:12]}"
+    s3.client().create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "auto"})
+    return name
