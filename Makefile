@@ -1,0 +1,62 @@
+# Every check is one command, the same here and in CI. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+JOBS   ?= 2
+SCALE  ?= 50MB
+
+# Without compiled bytecode every start of Ansible costs 0.3 s more.
+unexport PYTHONDONTWRITEBYTECODE
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help rehearse test lint proof bench docs lock clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+rehearse: $(VENV)/.rehearsal ## Break a stand-in of Roost, restore its database with the real runbook, prove it
+	@$(BIN)/runbook rehearse roost database-failure --scale $(SCALE)
+
+test: $(VENV)/.dev ## All tests that fit into ten minutes on two cores
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
+
+proof: $(VENV)/.dev ## The slow proofs too: every rehearsal, every fault
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+lint: $(VENV)/.dev ## Style, types, YAML, Ansible
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/yamllint --strict .
+	@$(BIN)/ansible-lint
+
+bench: $(VENV)/.dev ## Paired measurements, printed as ratios (minutes)
+	@$(BIN)/python tests/benchmarks/run.py
+
+lock: $(VENV)/.dev ## Resolve and pin the requirements again, with hashes and without index hosts
+	@for extra in "" rehearsal dev; do \
+	  $(BIN)/uv pip compile --quiet --upgrade pyproject.toml requirements/build.in $${extra:+--extra $$extra} \
+	    --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+	    --python-version 3.11 --universal --output-file requirements/$${extra:-core}.txt; \
+	done
+
+clean: ## Remove everything that make made
+	@rm -rf $(VENV) .cache build dist
+
+# The virtual environment, and what is installed in it: one stamp per set of requirements.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is older than 3.11. Next: install Python 3.11 or newer, then 'make PYTHON=python3.11 $(MAKECMDGOALS)'."; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot make a virtual environment. Next: install the package python3-venv, then run make again."; exit 2; }
+
+$(VENV)/.%: requirements/%.txt pyproject.toml | $(BIN)/python
+	@echo "Installing requirements/$*.txt into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
