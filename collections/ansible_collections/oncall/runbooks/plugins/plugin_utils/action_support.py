@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What every action plugin that works on the controller shares: arguments as documented, no secret in a result."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+from typing import Any, Dict, FrozenSet, Mapping, Optional, Set
+
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.parameters import remove_values
+from ansible.plugins.action import ActionBase
+from ansible.plugins.loader import fragment_loader, module_loader
+from ansible.utils.plugin_docs import get_docstring
+
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
+
+_SPEC_KEYS = ("type", "default", "required", "choices", "aliases", "elements")
+_HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
+
+
+def documented_spec(module: str, secrets: FrozenSet[str] = frozenset()) -> Dict[str, Any]:
+    """Return the argument spec that the documentation of `module` (full name) states.
+
+    The documentation is the only place that lists options, so it cannot be wrong; what it has no word
+    for, which options are secret, is given in `secrets`.
+    """
+    found = module_loader.find_plugin_with_context(module)
+    doc = get_docstring(found.plugin_resolved_path, fragment_loader, plugin_type="module")[0]
+    return _spec_of(doc["options"], secrets)
+
+
+def _spec_of(options: Mapping[str, Any], secrets: FrozenSet[str]) -> Dict[str, Any]:
+    spec: Dict[str, Any] = {}
+    for name, option in options.items():
+        spec[name] = {key: option[key] for key in _SPEC_KEYS if key in option}
+        spec[name]["no_log"] = name in secrets
+        if "suboptions" in option:
+            spec[name]["options"] = _spec_of(option["suboptions"], secrets)
+    return spec
+
+
+class ControllerAction(ActionBase):  # type: ignore[misc]  # ansible ships no types
+    """An action plugin that validates its arguments as documented and never returns a secret.
+
+    A subclass names its `MODULE` and `SECRETS` and implements `act`; an `OncallError` raised there
+    becomes the failed result that `msg` and `error` describe.
+    """
+
+    MODULE = ""
+    SECRETS: FrozenSet[str] = frozenset()
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
+        """Validate the task's arguments, act, and return the result without any secret in it."""
+        result: Dict[str, Any] = super().run(tmp, task_vars)
+        del tmp
+        hidden: Set[str] = {str(self._task.args[name]) for name in self.SECRETS if self._task.args.get(name)}
+        try:
+            options = self.options(hidden)
+            result["invocation"] = {"module_args": self._shown(options)}
+            result.update(self.act(options, task_vars or {}))
+        except OncallError as error:
+            result.update(failed=True, msg=error.message, error=error.as_dict())
+        cleaned: Dict[str, Any] = remove_values(result, hidden)
+        return cleaned
+
+    def options(self, hidden: Set[str]) -> Dict[str, Any]:
+        """Return the validated arguments; adds what must never be shown to `hidden`."""
+        validation = ArgumentSpecValidator(documented_spec(self.MODULE, self.SECRETS)).validate(
+            dict(self._task.args)
+        )
+        hidden.update(str(value) for value in validation._no_log_values)
+        if validation.error_messages:
+            raise UsageError(
+                "use the options of %s" % self.MODULE,
+                got="; ".join(validation.error_messages),
+                next_step="correct the task, or the variable that the option takes its value from",
+            )
+        validated: Dict[str, Any] = validation.validated_parameters
+        return validated
+
+    def _shown(self, options: Mapping[str, Any]) -> Dict[str, Any]:
+        return {k: _HIDDEN if k in self.SECRETS and v else v for k, v in options.items()}
+
+    def act(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
+        """Do the work with validated `options` and return the result."""
+        raise NotImplementedError
