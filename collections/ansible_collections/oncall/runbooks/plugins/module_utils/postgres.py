@@ -21,10 +21,12 @@ try:
     from psycopg2 import sql
 
     PSYCOPG2_ERROR: Optional[str] = None
+    Error: Any = psycopg2.Error
 except ImportError as _missing:  # the target lacks it: require_psycopg2() says what to install
     psycopg2 = None  # type: ignore[assignment]
     sql = None  # type: ignore[assignment]
     PSYCOPG2_ERROR = str(_missing)
+    Error = Exception
 
 # What libpq and the server say, the kind of error it is, and what the operator does next. First match wins.
 _CAUSES: Tuple[Tuple[str, str, str], ...] = (
@@ -171,6 +173,16 @@ def value(connection: Any, statement: Any, parameters: Optional[Sequence[Any]] =
 def ident(*names: str) -> Any:
     """Return a quoted (dotted) identifier for `statement`."""
     return sql.Identifier(*names)
+
+
+def raw(text: str) -> Any:
+    """Return SQL text as it is, for `statement`: only for words of our own or of the server's catalog."""
+    return sql.SQL(text)
+
+
+def literal(value: Any) -> Any:
+    """Return a quoted literal for `statement`."""
+    return sql.Literal(value)
 
 
 def statement(template: str, *parts: Any) -> Any:
