@@ -1,0 +1,1 @@
+"""Paired measurements: ratios on one machine, never absolute times as a test."""
