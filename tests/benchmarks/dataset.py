@@ -1,4 +1,4 @@
-"""A database of about 1 GB with text, jsonb, indexes and foreign keys, and its dumps; made once, then kept."""
+"""A database of about 1 GB with text, jsonb, indexes and foreign keys, and its dumps; made once and kept."""
 
 from __future__ import annotations
 

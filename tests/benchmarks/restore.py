@@ -1,0 +1,120 @@
+"""The restore against the literal procedure, one bare psql, and pg_restore from a local file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from runbook.rehearsal.postgres_server import PostgresServer
+from runbook.rehearsal.s3_server import S3Server
+from tests.benchmarks import dataset
+from tests.benchmarks.measure import Target, Variant
+
+ROOT = Path(__file__).resolve().parents[2]
+LITERAL = "literal: download, gunzip, psql < file"
+PSQL = "bare psql fed from RAM"
+PG_RESTORE = "pg_restore -j2 from a local file"
+TARGETS = [
+    Target("pg_restore_r2 .sql.gz jobs=2", LITERAL, 0.55),
+    Target("pg_restore_r2 .sql.gz jobs=1", PSQL, 1.10),
+    Target("pg_restore_r2 .sql.gz jobs=2", PSQL, 0.85),
+    Target("pg_restore_r2 -Fc jobs=2", PG_RESTORE, 1.00),
+]
+PLAY = """
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: Restore
+      oncall.runbooks.pg_restore_r2: "{{ options }}"
+"""
+
+
+class RestoreBench:
+    """One server, one bucket, and the ways to get the backup back."""
+
+    def __init__(self, server: PostgresServer, s3: S3Server, dumps: dataset.Dumps, scratch: Path) -> None:
+        self.server, self.s3, self.dumps, self.scratch = server, s3, dumps, scratch
+        self.play = scratch / "restore.yml"
+        self.play.write_text(PLAY)
+        self.in_ram = Path(tempfile.mkdtemp(dir="/dev/shm")) / "bench.sql"
+        self.in_ram.write_bytes(dumps.plain.read_bytes())
+        self.windows: list[float] = []
+
+    def fresh(self, name: str) -> None:
+        """Drop what earlier runs left and begin with an empty database and a settled server."""
+        for (old,) in self.server.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE %s", (name + "%",)
+        ):
+            self.server.execute(f'DROP DATABASE "{old}" WITH (FORCE)')
+        self.server.execute(f"CREATE DATABASE {name}")
+        self.server.execute("CHECKPOINT")
+
+    def psql(self, database: str, source: Path) -> None:
+        """Feed one file to the server's own psql."""
+        with source.open("rb") as dump:
+            subprocess.run(
+                [self.server.binaries.tool("psql"), "-q", "-o", os.devnull, "-d", database],
+                stdin=dump, env=self.server.environment(database), check=True, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+
+    def literal(self) -> None:
+        """What the prose runbook says: everything to disk, unpack it, pipe it into psql."""
+        archive = self.scratch / "backup.sql.gz"
+        url = self.s3.client().generate_presigned_url(
+            "get_object", Params={"Bucket": dataset.BUCKET, "Key": "sql.gz/bench-2026-11-20T03-00-00Z.sql.gz"}
+        )
+        subprocess.run(["curl", "-fsS", "-o", archive, url], check=True)
+        subprocess.run(["gunzip", "-f", archive], check=True)
+        self.psql("lit", archive.with_suffix(""))
+
+    def pg_restore(self) -> None:
+        """PostgreSQL's own parallel restore, with the archive already on the local disk."""
+        command = [self.server.binaries.tool("pg_restore"), "-j2", "-d", "pgr", str(self.dumps.custom)]
+        subprocess.run(command, env=self.server.environment("pgr"), check=True)
+
+    def ours(self, suffix: str, jobs: int) -> None:
+        """The module through a plain ansible-playbook, everything included: start, verification, switch."""
+        options = {
+            "database": "ours", "bucket": dataset.BUCKET, "prefix": f"{suffix}/",
+            "pattern": r"bench-(?P<timestamp>[0-9TZ-]+)\." + suffix.replace(".", r"\."),
+            "timestamp_format": "%Y-%m-%dT%H-%M-%SZ", "endpoint_url": self.s3.endpoint, "region": "auto",
+            "access_key": self.s3.access_key, "secret_key": self.s3.secret_key, "jobs": jobs,
+            "login_host": "127.0.0.1", "login_port": self.server.port, "login_user": self.server.superuser,
+            "login_password": self.server.password, "client_dir": str(self.server.binaries.bin_dir),
+        }  # fmt: skip
+        variables = self.scratch / "options.json"
+        variables.write_text(json.dumps({"options": options, "ansible_python_interpreter": sys.executable}))
+        playbook = Path(sys.executable).parent / "ansible-playbook"
+        plain = {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.json", "ANSIBLE_CALLBACKS_ENABLED": ""}
+        done = subprocess.run(
+            [playbook, "-i", "localhost,", "-c", "local", "-e", f"@{variables}", self.play],
+            cwd=ROOT,
+            env={**os.environ, **plain},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        result = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["localhost"]
+        if done.returncode != 0:
+            raise RuntimeError(f"the restore failed: {result.get('msg')}")
+        self.windows.append(result["window_ms"])
+
+    def variants(self) -> list[Variant]:
+        """Everything that is compared."""
+        return [
+            Variant(LITERAL, self.literal, lambda: self.fresh("lit")),
+            Variant(PSQL, lambda: self.psql("ram", self.in_ram), lambda: self.fresh("ram")),
+            Variant(TARGETS[1].variant, lambda: self.ours("sql.gz", 1), lambda: self.fresh("ours")),
+            Variant(TARGETS[0].variant, lambda: self.ours("sql.gz", 2), lambda: self.fresh("ours")),
+            Variant(PG_RESTORE, self.pg_restore, lambda: self.fresh("pgr")),
+            Variant(TARGETS[3].variant, lambda: self.ours("dump", 2), lambda: self.fresh("ours")),
+        ]
+
+    def close(self) -> None:
+        """Give the RAM back."""
+        self.in_ram.unlink(missing_ok=True)
+        self.in_ram.parent.rmdir()
