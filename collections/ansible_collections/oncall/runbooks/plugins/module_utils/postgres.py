@@ -22,11 +22,13 @@ try:
 
     PSYCOPG2_ERROR: Optional[str] = None
     Error: Any = psycopg2.Error
+    IDLE = psycopg2.extensions.TRANSACTION_STATUS_IDLE
 except ImportError as _missing:  # the target lacks it: require_psycopg2() says what to install
     psycopg2 = None  # type: ignore[assignment]
     sql = None  # type: ignore[assignment]
     PSYCOPG2_ERROR = str(_missing)
     Error = Exception
+    IDLE = 0
 
 # What libpq and the server say, the kind of error it is, and what the operator does next. First match wins.
 _CAUSES: Tuple[Tuple[str, str, str], ...] = (

@@ -1,0 +1,237 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Loading dump events into an empty database: schema in order, rows and indexes in parallel."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterable, List, Optional
+
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import schedule
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_copy import CopyPool, Table
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import (
+    Session,
+    Sessions,
+    Settings,
+    setting_name,
+)
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
+
+_STATEMENTS_PER_COMMIT = 500  # each created table holds locks until its commit; their number is limited
+_BYTES_PER_COMMIT = 16 * 1024 * 1024  # of large objects
+# A dump made with --clean drops what an empty database does not have.
+_DROP = re.compile(r"\s*(?:DROP\s|ALTER\s.*?\sDROP\s)", re.I | re.S)
+_NOT_THERE = re.compile(r"does not exist")
+_PUBLIC = re.compile(r"\s*CREATE\s+SCHEMA\s+(?:IF NOT EXISTS\s+)?\"?public\"?\s*;", re.I)
+
+
+@dataclass
+class Loaded:
+    """What a load brought in."""
+
+    tables: Dict[str, int] = field(default_factory=dict)  # rows per table of the dump, as written there
+    created: List[str] = field(default_factory=list)  # tables the dump creates, in order
+    unvalidated: int = 0  # constraints that the dump itself declares NOT VALID
+    large_objects: int = 0
+    statements: int = 0
+    warnings: List[str] = field(default_factory=list)
+    encoding: Settings = ()  # the dump's client_encoding: table names are in it
+    end: Optional[ev.End] = None
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(self.tables.values())
+
+
+class Loader:
+    """Takes the events of one dump; used once.
+
+    `jobs` sessions take rows; `index_jobs` build indexes and constraints afterwards.
+    """
+
+    def __init__(self, sessions: Sessions, progress: Progress, *, jobs: int = 2, index_jobs: int = 4) -> None:
+        self._sessions, self._progress = sessions, progress
+        self._jobs, self._index_jobs = jobs, index_jobs
+        self._loaded = Loaded()
+        self._settings: Dict[bytes, bytes] = {}
+        self._pool: Optional[CopyPool] = None
+        self._table: Optional[Table] = None
+        self._tasks: List[schedule.Task] = []
+        self._uncommitted = 0
+        self._object_offset = 0
+
+    def load(self, events: Iterable[ev.Event]) -> Loaded:
+        """Load everything and return what came in; raise on the first statement that fails.
+
+        The end of the dump was reached and right when this returns: without it nothing may be used.
+        """
+        self._main: Session = self._sessions.open()
+        try:
+            for event in events:
+                self._take(event)
+            if self._loaded.end is None:
+                raise VerificationError("read the dump to its end", got="it stopped without its end")
+            return self._loaded
+        finally:
+            if self._pool is not None:
+                self._pool.close()
+            self._sessions.close(self._main)
+
+    def _take(self, event: ev.Event) -> None:
+        if isinstance(event, ev.CopyData):
+            self._copy_pool().feed(event.data)
+        elif isinstance(event, ev.CopyStart):
+            self._copy_start(event)
+        elif isinstance(event, ev.CopyEnd):
+            self._copy_end(event)
+        elif isinstance(event, ev.LargeObject):
+            self._large_object(event)
+        elif isinstance(event, ev.Sql):
+            self._sql(event)
+        else:
+            self._finish(event)
+
+    def _copy_pool(self) -> CopyPool:
+        if self._pool is None:
+            self._pool = CopyPool(
+                self._jobs, self._sessions.open, self._sessions.close, self._progress.add_rows
+            )
+        return self._pool
+
+    def _copy_start(self, event: ev.CopyStart) -> None:
+        self._commit()
+        self._table = Table(event.table, event.raw, self._snapshot(), event.line)
+        self._copy_pool().start(self._table)
+
+    def _copy_end(self, event: ev.CopyEnd) -> None:
+        assert self._table is not None, "the end of a COPY that did not begin"
+        table, self._table = self._table, None
+        self._copy_pool().end()
+        if table.rows_fed != event.rows:
+            raise VerificationError(
+                "load table %s" % table.name,
+                got="%d rows were read but %d handed on" % (event.rows, table.rows_fed),
+                next_step="report this as a defect; the live database is untouched",
+            )
+        self._loaded.tables[table.name] = self._loaded.tables.get(table.name, 0) + event.rows
+
+    def _large_object(self, event: ev.LargeObject) -> None:
+        self._main.begin()
+        if event.first:
+            self._object_offset = 0
+            self._loaded.large_objects += 1
+        if event.data:
+            data = b"\\x" + event.data.hex().encode()
+            put = b"SELECT pg_catalog.lo_put(%d, %d, '%s')" % (event.oid, self._object_offset, data)
+            self._main.execute(put, "write large object %d" % event.oid)
+            self._object_offset += len(event.data)
+        self._uncommitted += _STATEMENTS_PER_COMMIT * len(event.data) // _BYTES_PER_COMMIT
+        self._commit_sometimes()
+
+    def _sql(self, event: ev.Sql) -> None:
+        self._loaded.statements += 1
+        name = setting_name(event.raw)
+        if name is not None:
+            self._set(name, event)
+        elif event.section == ev.POST_DATA:
+            self._postpone(event)
+        else:
+            self._execute(event)
+
+    def _set(self, name: bytes, event: ev.Sql) -> None:
+        """Remember a setting for the sessions that need it; try it at once where it may be unknown."""
+        if event.section != ev.POST_DATA or event.optional:
+            if event.optional:
+                self._commit()  # a refused statement would take its whole transaction with it
+            try:
+                self._main.execute(event.raw, "apply a setting of the dump", event.line)
+            except OncallError:
+                if not event.optional:
+                    raise
+                self._warn("the server does not know the setting %s: left out" % name.decode())
+                return
+        self._settings.pop(name, None)
+        self._settings[name] = event.raw
+        if name == b"client_encoding":
+            self._loaded.encoding = ((name, event.raw),)
+
+    def _snapshot(self) -> Settings:
+        return tuple(self._settings.items())
+
+    def _execute(self, event: ev.Sql) -> None:
+        tried = "run a statement of the dump"
+        if _DROP.match(event.text) or _PUBLIC.match(event.text):
+            self._commit()
+            try:
+                self._main.execute(event.raw, tried, event.line)
+            except OncallError as error:
+                if not _NOT_THERE.search(error.got) and not _PUBLIC.match(event.text):
+                    raise
+            return
+        if event.kind != "TRANSACTION":
+            self._main.begin()
+        touched = self._main.execute(event.raw, tried, event.line)
+        self._note(event, touched)
+        self._uncommitted += 1
+        self._commit_sometimes()
+
+    def _note(self, event: ev.Sql, touched: int) -> None:
+        if event.kind == "TABLE":
+            self._loaded.created.extend(event.names[:1])
+        elif event.kind == "INSERT" and event.names:
+            table = event.names[0]
+            self._loaded.tables[table] = self._loaded.tables.get(table, 0) + max(touched, 0)
+            self._progress.add_rows(max(touched, 0), table)
+
+    def _commit_sometimes(self) -> None:
+        if self._uncommitted >= _STATEMENTS_PER_COMMIT:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._main.commit()
+        self._uncommitted = 0
+
+    def _postpone(self, event: ev.Sql) -> None:
+        settings = self._snapshot()
+        if event.kind.endswith("CONSTRAINT") and re.search(r"\bNOT VALID\s*;?\s*$", event.text, re.I):
+            self._loaded.unvalidated += 1
+
+        def run(session: Session) -> None:
+            session.adopt(settings)
+            session.execute_retrying(event.raw, "run a statement of the dump")
+
+        held = schedule.claims(event)
+        label = event.creates or " ".join((event.kind, *event.names[:1]))
+        cost = schedule.by_table(self._loaded.tables, held)
+        self._tasks.append(schedule.Task(run, held, cost, label))
+
+    def _finish(self, event: ev.End) -> None:
+        """The dump is complete and right: only now is what comes after the rows worth its time."""
+        self._commit()
+        if self._pool is not None:
+            self._pool.drain()
+            self._pool.close()
+            self._pool = None
+        self._progress.enter("index", "building %d indexes, constraints and more" % len(self._tasks))
+        schedule.Scheduler(self._index_jobs, self._sessions.open, self._sessions.close).run(self._tasks)
+        self._loaded.end = event
+
+    def _warn(self, text: str) -> None:
+        if text not in self._loaded.warnings:
+            self._loaded.warnings.append(text)
+
+
+def session_settings(free_memory: Optional[int], jobs: int) -> Dict[str, str]:
+    """Return safe session settings: index memory from what is free (bytes, None = unknown), capped."""
+    each = (free_memory // 4 // jobs) if free_memory else 64 * 1024 * 1024
+    each = max(64 * 1024 * 1024, min(each, 512 * 1024 * 1024))
+    made: Dict[str, Any] = {"maintenance_work_mem": "%dkB" % (each // 1024)}
+    if jobs > 1:  # the sessions are the parallelism: workers beside them would fight for the same cores
+        made["max_parallel_maintenance_workers"] = "0"
+    return made
