@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runbook.rehearsal.postgres_server import PostgresBinaries, PostgresServer, available_binaries
-from runbook.rehearsal.s3_server import S3Server
+from runbook.rehearsal.s3_server import S3Server, available_servers
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -63,9 +63,23 @@ def s3(server_folder: Path) -> Iterator[S3Server]:
     server.stop()
 
 
+@pytest.fixture(scope="session", params=available_servers(), ids=lambda kind: kind.label)
+def any_s3(request: pytest.FixtureRequest, server_folder: Path) -> Iterator[S3Server]:
+    """Every kind of S3 server of this machine in turn, running."""
+    kind: type[S3Server] = request.param
+    server = kind(server_folder / f"any-s3-{kind.label}")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def any_bucket(any_s3: S3Server) -> str:
+    """The name of an empty bucket on `any_s3` that only this test uses."""
+    return any_s3.make_bucket()
+
+
 @pytest.fixture
 def bucket(s3: S3Server) -> str:
     """The name of an empty bucket that only this test uses."""
-    name = f"backups-{uuid.uuid4().hex[:12]}"
-    s3.client().create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "auto"})
-    return name
+    return s3.make_bucket()
