@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg2
 
-from runbook.rehearsal.processes import Process, StandInError, free_port, unprivileged_prefix
+from runbook.rehearsal.processes import Process, StandInError, free_port, own, unprivileged_prefix
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,10 @@ def choose_binaries(label: str | None = None) -> PostgresBinaries:
     )
 
 
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''")
+
+
 @dataclass
 class PostgresServer:
     """A cluster of its own in `folder`, on a loopback port, with password authentication."""
@@ -93,6 +97,7 @@ class PostgresServer:
     password: str = field(default_factory=lambda: "canary-" + secrets.token_hex(12), repr=False)
     port: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
+    initdb_options: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
@@ -113,13 +118,11 @@ class PostgresServer:
     def create(self) -> None:
         """Make the cluster (initdb); the password never reaches a command line."""
         self.port = self.port or free_port()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.sockets.mkdir(exist_ok=True)
-        self._hand_over()
+        self.make_folders()
         with tempfile.NamedTemporaryFile("w", dir=self.folder) as secret:
             secret.write(self.password)
             secret.flush()
-            self._own(Path(secret.name))
+            own(Path(secret.name))
             self.run(
                 "initdb",
                 "-D",
@@ -131,19 +134,29 @@ class PostgresServer:
                 "--encoding=UTF8",
                 "--locale=C.UTF-8",
                 f"--pwfile={secret.name}",
+                *self.initdb_options,
             )
+        with (self.data / "postgresql.conf").open("a") as conf:
+            conf.write("include 'stand_in.conf'\n")
 
-    def _hand_over(self) -> None:
-        for path in (self.folder, self.sockets):
-            self._own(path)
-
-    def _own(self, path: Path) -> None:
-        if unprivileged_prefix()[:1] and "setpriv" in unprivileged_prefix()[0]:
-            os.chown(path, 65534, 65534)
+    def make_folders(self) -> None:
+        """Make the folders around the cluster and give them to the user that the server runs as."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.sockets.mkdir(exist_ok=True)
+        own(self.folder, self.sockets)
 
     def start(self, *, timeout: float = 30) -> None:
         """Start the server and wait until it answers a query."""
-        options = {
+        self.configure()
+        command = [*unprivileged_prefix(), self.binaries.tool("postgres"), "-D", str(self.data)]
+        self._process = Process(command, log=self.log)
+        self._process.start()
+        self._process.ready(self.answers, timeout=timeout)
+
+    def configure(self) -> None:
+        """Write the settings into the cluster, so that a plain `pg_ctl -D DATA start` uses them too."""
+        self.port = self.port or free_port()
+        settings = {
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self.sockets),
@@ -152,12 +165,10 @@ class PostgresServer:
             "logging_collector": "off",
             **self.settings,
         }
-        command = [*unprivileged_prefix(), self.binaries.tool("postgres"), "-D", str(self.data)]
-        for name, value in options.items():
-            command += ["-c", f"{name}={value}"]
-        self._process = Process(command, log=self.log)
-        self._process.start()
-        self._process.ready(self.answers, timeout=timeout)
+        lines = [f"{name} = '{_quoted(value)}'" for name, value in settings.items()]
+        target = self.data / "stand_in.conf"
+        target.write_text("\n".join(lines) + "\n")
+        own(target)
 
     def stop(self, mode: str = "fast") -> None:
         """Stop the server: `smart`, `fast` or `immediate` as in pg_ctl."""

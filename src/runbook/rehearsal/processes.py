@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -66,8 +67,24 @@ def unprivileged_prefix() -> tuple[str, ...]:
     )
 
 
+def own(*paths: Path) -> None:
+    """Give files to the user that `unprivileged_prefix` switches to; nothing to do where it keeps the uid."""
+    if "setpriv" in "".join(unprivileged_prefix()[:1]):
+        for path in paths:
+            os.chown(path, 65534, 65534)
+
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(sig: int = signal.SIGKILL) -> None:
+    """Ask the kernel to send `sig` to this process when the one that started it dies, however it dies."""
+    _libc.prctl(_PR_SET_PDEATHSIG, sig, 0, 0, 0)
+
+
 class Process:
-    """One child process with its own process group and a log file."""
+    """One child process with its own process group and a log file; it dies with this process."""
 
     def __init__(self, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> None:
         self.command = list(command)
@@ -97,6 +114,7 @@ class Process:
                 stderr=output,
                 env=self._env,
                 start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - one system call, no locks
             )
 
     def ready(self, condition: Callable[[], bool], *, timeout: float) -> None:
