@@ -28,7 +28,8 @@ options:
     default: ""
   pattern:
     description:
-      - Regular expression that the whole name of a backup matches. The name is the key without the folder of O(prefix).
+      - Regular expression that the whole name of a backup matches.
+      - The name is the key without the folder that O(prefix) names.
       - Its named group C(timestamp) holds the time of the backup.
       - A backup in directory format is matched by the name of its folder.
     type: str
@@ -54,7 +55,7 @@ options:
     type: str
     default: ""
   session_token:
-    description: Session token of temporary credentials. Never shown or logged, and never leaves the controller.
+    description: Session token of temporary credentials. Never shown, logged or sent to a target.
     type: str
     default: ""
   profile:

@@ -20,7 +20,12 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names impor
     UnfinishedUpload,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
-from ansible_collections.oncall.runbooks.plugins.module_utils.s3_errors import check_endpoint, explain
+from ansible_collections.oncall.runbooks.plugins.module_utils.s3_errors import (
+    check_endpoint,
+    explain,
+    not_s3,
+    replaced,
+)
 
 CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 20  # seconds
@@ -86,14 +91,17 @@ class S3Catalog:
     def objects(self) -> List[StoredObject]:
         """Return every object under the prefix, all pages of the listing."""
         with self._explained("list the backups", self.place):
-            return [
-                StoredObject(o["Key"], o["Size"], _utc(o["LastModified"]), o.get("ETag", "").strip('"'))
-                for page in self._pages(
-                    self._client.list_objects_v2,
-                    {"ContinuationToken": "NextContinuationToken"},
-                )
-                for o in page.get("Contents", [])
-            ]
+            pages = list(
+                self._pages(self._client.list_objects_v2, {"ContinuationToken": "NextContinuationToken"})
+            )
+        if any("IsTruncated" not in page for page in pages):
+            # A web page that happens to be well-formed would read as an empty bucket.
+            raise not_s3("list the backups", self.place, "a listing without its beginning")
+        return [
+            StoredObject(o["Key"], o["Size"], _utc(o["LastModified"]), o.get("ETag", "").strip('"'))
+            for page in pages
+            for o in page.get("Contents", [])
+        ]
 
     def uploads(self) -> Tuple[List[UnfinishedUpload], str]:
         """Return the unfinished multipart uploads, and why they are not known (empty when they are)."""
@@ -108,6 +116,8 @@ class S3Catalog:
                     for u in page.get("Uploads", [])
                 ]
         except OncallError as error:
+            if error.kind == "no_uploads":
+                return [], ""
             # Not every store offers this and not every key may: no backup is lost by not knowing.
             return [], error.message
         # Some stores ignore the prefix here.
@@ -139,6 +149,9 @@ class S3Catalog:
             answer = self._client.get_object(
                 Bucket=self.settings.bucket, Key=key, Range="bytes=%d-%d" % (first, last), **condition
             )
+            # Not every store honours If-Match, but every store says what it sends.
+            if etag and answer.get("ETag", "").strip('"') != etag:
+                raise replaced("read the object", self._object(key))
             content: bytes = answer["Body"].read(last - first + 1)
         return content
 

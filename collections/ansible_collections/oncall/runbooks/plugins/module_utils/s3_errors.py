@@ -81,6 +81,8 @@ _codes(
     "PreconditionFailed",
     "412",
 )
+# What some stores answer instead of an empty list.
+_codes("no_uploads", OncallError, "", "NoSuchUpload")
 _codes(
     "region",
     UsageError,
@@ -94,7 +96,7 @@ _codes(
 _codes(
     "busy",
     UnreachableError,
-    "wait a minute and try again; the store asks for fewer requests or is in trouble",
+    "wait a minute and try again: the store is busy or in trouble; if it stays so, check endpoint_url",
     "SlowDown",
     "ServiceUnavailable",
     "InternalError",
@@ -114,7 +116,7 @@ _EXCEPTIONS: Dict[str, Tuple[str, Type[OncallError], str]] = {
     "HTTPClientError": ("unreachable", UnreachableError, _ENDPOINT),
     "ProxyConnectionError": ("unreachable", UnreachableError, "check the proxy variables of the environment"),
     "SSLError": ("tls", UnreachableError, "check endpoint_url (http or https) and the certificate authority"),
-    "ResponseParserError": ("not_s3", UsageError, "check endpoint_url: what answers there is not an S3 API"),
+    "ResponseParserError": ("not_s3", UnreachableError, _ENDPOINT),
     "NoCredentialsError": (
         "no_credentials",
         UsageError,
@@ -128,7 +130,8 @@ _EXCEPTIONS: Dict[str, Tuple[str, Type[OncallError], str]] = {
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Return `text` without `secrets`, signatures and the query of any URL in it."""
-    for secret in sorted((s for s in secrets if s), key=len, reverse=True):
+    # What is shorter than four characters is no secret, and replacing it would only spoil the sentence.
+    for secret in sorted((s for s in secrets if len(s) > 3), key=len, reverse=True):
         text = text.replace(secret, "***")
     text = re.sub(r"(https?://[^\s?\"']+)\?[^\s\"']+", r"\1?***", text)
     return re.sub(r"(?i)((?:signature|credential|security-token)[=:]\s*)[^\s,&\"']+", r"\1***", text)
@@ -151,12 +154,32 @@ def explain(error: BaseException, tried: str, on: str, secrets: Iterable[str] = 
 def _explain_answer(response: Dict[str, Any], tried: str, on: str, secrets: Iterable[str]) -> OncallError:
     code = str(response["Error"].get("Code", ""))
     status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-    kind, cls, next_step = _CODES.get(code) or _CODES.get(status) or ("failed", OncallError, _ENDPOINT)
+    if "text/html" in response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type", ""):
+        return not_s3(tried, on, "a web page (HTTP %s)" % status)
     message = scrub(str(response["Error"].get("Message", "")), secrets)
+    if "request time" in message.lower():  # what some stores say with another code
+        code = "RequestTimeTooSkewed"
+    kind, cls, next_step = _CODES.get(code) or _CODES.get(status) or ("failed", OncallError, _ENDPOINT)
     got = "the store answered %s%s" % (code or status, ": " + message if message else "")
     if status and status != code:
         got += " (HTTP %s)" % status
     return cls(tried, on=on, got=got, next_step=next_step, kind=kind)
+
+
+def not_s3(tried: str, on: str, answer: str) -> OncallError:
+    """Return the error for an `answer` that no S3 API gives."""
+    next_step = (
+        "check endpoint_url; if it is right, a proxy or the store is in trouble: try again in a minute"
+    )
+    return UnreachableError(
+        tried, on=on, got="what answered is not an S3 API: " + answer, next_step=next_step, kind="not_s3"
+    )
+
+
+def replaced(tried: str, on: str) -> OncallError:
+    """Return the error for an object that is no longer the one that was listed."""
+    kind, cls, next_step = _CODES["PreconditionFailed"]
+    return cls(tried, on=on, got="its ETag has changed since it was listed", next_step=next_step, kind=kind)
 
 
 def check_endpoint(url: str) -> None:
