@@ -29,8 +29,8 @@ class Sql:
     CONSTRAINT, FK CONSTRAINT, TRIGGER, RULE, MATERIALIZED VIEW DATA, SEQUENCE SET, INSERT, LARGE OBJECT,
     TRANSACTION, ACL, OWNER, COMMENT, EXTENSION, ..., OTHER.
     `names` are the tables it touches, as written in the dump (schema-qualified, quoted as in SQL): the table
-    itself first, then those it refers to (FK CONSTRAINT, TABLE ATTACH: parent, then partition). For INDEX ATTACH
-    they are the two indexes (parent, then child).
+    itself first, then those it refers to (FK CONSTRAINT, TABLE ATTACH: parent, then partition). For INDEX
+    ATTACH they are the two indexes (parent, then child).
     `creates` is the name of the index that INDEX and CONSTRAINT make, qualified like the table's.
     `optional` marks a setting that an older server may not know and that can be left out then.
     `line` is the line of the dump where it starts (0 = unknown).
@@ -100,8 +100,8 @@ class LargeObject:
 class End:
     """The dump is complete: its end marker, its terminators and every checksum there is were right.
 
-    `bytes_in` were read from the store, `bytes_out` came out of the decompressor; `sha256` is that of the bytes
-    read (of all objects one after another for a directory archive).
+    `bytes_in` were read from the store, `bytes_out` came out of the decompressor; `sha256` is that of the
+    bytes read (of all objects one after another for a directory archive).
     """
 
     marker: bool
@@ -126,9 +126,9 @@ class Skipped:
 class DumpHeader:
     """What the first bytes of a dump say about it; an empty value means: not said there.
 
-    `format` is plain, custom, tar or directory; `compression` is that of the object (none, gzip, zstd, bzip2, xz),
-    or for archives with one of their own that one. `extensions` and `tables` are complete for archives; for
-    plain dumps they are those within the head that was given.
+    `format` is plain, custom, tar or directory; `compression` is that of the object (none, gzip, zstd, bzip2,
+    xz), or for archives with one of their own that one. `extensions` and `tables` are complete for archives;
+    for plain dumps they are those within the head that was given.
     """
 
     format: str
