@@ -1,21 +1,21 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What every action plugin that works on the controller shares: arguments as documented, no secret in a result."""
+"""What every action plugin on the controller shares: arguments as documented, no secret in a result."""
 
 from __future__ import annotations
 
 __metaclass__ = type
 
+from importlib import import_module
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Set
 
+import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.common.parameters import remove_values
 from ansible.plugins.action import ActionBase
-from ansible.plugins.loader import fragment_loader, module_loader
-from ansible.utils.plugin_docs import get_docstring
-
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 
+_PLUGINS = "ansible_collections.oncall.runbooks.plugins"
 _SPEC_KEYS = ("type", "default", "required", "choices", "aliases", "elements")
 _HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
@@ -26,9 +26,13 @@ def documented_spec(module: str, secrets: FrozenSet[str] = frozenset()) -> Dict[
     The documentation is the only place that lists options, so it cannot be wrong; what it has no word
     for, which options are secret, is given in `secrets`.
     """
-    found = module_loader.find_plugin_with_context(module)
-    doc = get_docstring(found.plugin_resolved_path, fragment_loader, plugin_type="module")[0]
-    return _spec_of(doc["options"], secrets)
+    doc = yaml.safe_load(import_module("%s.modules.%s" % (_PLUGINS, module.rpartition(".")[2])).DOCUMENTATION)
+    options: Dict[str, Any] = {}
+    for fragment in doc.get("extends_documentation_fragment", []):
+        shared = import_module("%s.doc_fragments.%s" % (_PLUGINS, fragment.rpartition(".")[2]))
+        options.update(yaml.safe_load(shared.ModuleDocFragment.DOCUMENTATION).get("options", {}))
+    options.update(doc.get("options", {}))
+    return _spec_of(options, secrets)
 
 
 def _spec_of(options: Mapping[str, Any], secrets: FrozenSet[str]) -> Dict[str, Any]:
