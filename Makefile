@@ -14,7 +14,7 @@ SCALE  ?= 50MB
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help rehearse test lint proof bench docs lock clean
+.PHONY: help rehearse test lint sanity proof bench docs lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ lint: $(VENV)/.dev ## Style, types, YAML, Ansible
 	@$(BIN)/mypy
 	@$(BIN)/yamllint --strict .
 	@$(BIN)/ansible-lint
+
+sanity: $(VENV)/.dev ## ansible-test sanity over the collection
+	@tests/sanity.sh
 
 bench: $(VENV)/.dev ## Paired measurements, printed as ratios (minutes)
 	@$(BIN)/python tests/benchmarks/run.py
