@@ -21,14 +21,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SECRET = "canary-token-of-the-session"
 
 
-@pytest.fixture(autouse=True)
-def _collections() -> None:
-    """Let the plugin loader of this process find the collection."""
-    from ansible.plugins.loader import init_plugin_loader
-
-    init_plugin_loader([str(ROOT / "collections")])
-
-
 def measure(**arguments: Any) -> dict[str, Any]:
     """Run the action plugin as a task in check mode would."""
     task = SimpleNamespace(args=arguments, async_val=0, check_mode=True, action="backup_health")
@@ -38,16 +30,16 @@ def measure(**arguments: Any) -> dict[str, Any]:
     return result
 
 
-def arguments(server: S3Server, bucket: str, **changes: Any) -> dict[str, Any]:
-    return {
+def arguments(server: S3Server, bucket: str, /, **changes: Any) -> dict[str, Any]:
+    made = {
         "endpoint_url": server.endpoint,
         "bucket": bucket,
         "prefix": "postgres/",
         "pattern": PATTERN,
         "access_key": server.access_key,
         "secret_key": server.secret_key,
-        **changes,
     }
+    return {**made, **changes}
 
 
 def put(server: S3Server, bucket: str, *, age: float, content: bytes, system: str = "roost_prod") -> str:
@@ -129,6 +121,7 @@ def test_before_chooses_the_older_one_but_the_age_is_that_of_the_newest(s3: S3Se
     [
         ({"endpoint_url": "https://.r2.cloudflarestorage.com"}, "fail", "endpoint"),
         ({"bucket": "no-such-bucket"}, "fail", "bucket_missing"),
+        ({"bucket": ""}, "fail", "usage"),
         ({"pattern": "roost.*"}, "fail", "usage"),
         ({"pattern": "roost(?P<timestamp>"}, "fail", "usage"),
         ({"timestamp_format": "%Q"}, "fail", "usage"),
@@ -158,11 +151,12 @@ def test_what_stands_in_the_way_is_a_finding_and_never_ok(
     [
         ({"bukket": "x"}, "bukket"),
         ({"min_size": "many"}, "min_size"),
-        ({"bucket": None}, "bucket"),
+        ({"pattern": None}, "pattern"),
     ],
 )
 def test_wrong_options_fail_by_name(s3: S3Server, changes: dict[str, Any], message: str) -> None:
-    result = measure(**{**arguments(s3, "b"), **changes})
+    given = {k: v for k, v in arguments(s3, "b", **changes).items() if v is not None}
+    result = measure(**given)
     assert result["failed"]
     assert message in result["msg"]
     assert s3.secret_key not in json.dumps(result)
@@ -200,10 +194,12 @@ def test_a_real_play_measures_in_check_mode_and_shows_no_secret(
     ]
     playbook = tmp_path / "play.yml"
     playbook.write_text(json.dumps(play))
+    configuration = tmp_path / "ansible.cfg"
+    configuration.touch()
     environment = {
         **os.environ,
         "CANARY": any_s3.secret_key,
-        "ANSIBLE_CONFIG": os.devnull,
+        "ANSIBLE_CONFIG": str(configuration),
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
         "ANSIBLE_LOCAL_TEMP": str(tmp_path),
     }

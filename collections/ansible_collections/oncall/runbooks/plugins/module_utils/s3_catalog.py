@@ -21,6 +21,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names impor
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_errors import (
+    check_bucket,
     check_endpoint,
     explain,
     not_s3,
@@ -77,6 +78,7 @@ class S3Catalog:
 
     def __init__(self, settings: S3Settings) -> None:
         check_endpoint(settings.endpoint_url)
+        check_bucket(settings.bucket)
         self.settings = settings
         self.server_time: Optional[datetime] = None
         with self._explained("connect to the object store", settings.endpoint_url or "Amazon S3"):

@@ -101,10 +101,6 @@ _codes(
     "ServiceUnavailable",
     "InternalError",
     "TooManyRequests",
-    "500",
-    "502",
-    "503",
-    "504",
 )
 
 # Classes of botocore by name, so that this file needs no botocore.
@@ -154,8 +150,8 @@ def explain(error: BaseException, tried: str, on: str, secrets: Iterable[str] = 
 def _explain_answer(response: Dict[str, Any], tried: str, on: str, secrets: Iterable[str]) -> OncallError:
     code = str(response["Error"].get("Code", ""))
     status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-    if "text/html" in response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("content-type", ""):
-        return not_s3(tried, on, "a web page (HTTP %s)" % status)
+    if code == status and status.startswith("5"):  # an S3 API would have named the error
+        return not_s3(tried, on, "HTTP %s without an error code of S3" % status)
     message = scrub(str(response["Error"].get("Message", "")), secrets)
     if "request time" in message.lower():  # what some stores say with another code
         code = "RequestTimeTooSkewed"
@@ -197,6 +193,12 @@ def check_endpoint(url: str) -> None:
     unset = {"", "none", "null", "undefined", "account_id", "accountid", "cloudflare_account_id"}
     if set("${}<>% ") & set(url) or unset & set(labels[:-1] or labels):
         raise _wrong_endpoint(url, "a part of its host name is empty or was never filled in")
+
+
+def check_bucket(bucket: str) -> None:
+    """Raise UsageError when no bucket is named, which an empty variable of an inventory does."""
+    if not bucket.strip():
+        raise UsageError("use the bucket", got="its name is empty", next_step="set the option bucket")
 
 
 def _wrong_endpoint(url: str, got: str) -> UsageError:
