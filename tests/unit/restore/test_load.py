@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import verify
@@ -16,16 +15,9 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load impor
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import Sessions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
+from hand_made import END, chunks, copy, head, login_of, sql
 
 from runbook.rehearsal.postgres_server import PostgresServer
-
-END = ev.End(marker=True, bytes_in=1, bytes_out=1, sha256="")
-
-
-def login_of(server: PostgresServer) -> pg.Login:
-    return pg.Login(
-        "127.0.0.1", server.port, server.superuser, server.password, application_name="oncall-test"
-    )
 
 
 @pytest.fixture
@@ -33,32 +25,6 @@ def sessions(postgres: PostgresServer, database: str) -> Iterator[Sessions]:
     made = Sessions(login_of(postgres), database, session_settings(None, 2))
     yield made
     made.close_all()
-
-
-def sql(text: str, section: str = ev.PRE_DATA, kind: str = "OTHER", **more: object) -> ev.Sql:
-    return ev.Sql(section, text, kind, **more)  # type: ignore[arg-type]
-
-
-def head(table: str = "public.t") -> list[ev.Event]:
-    return [
-        sql("SET client_encoding = 'UTF8';", kind="SET"),
-        sql("SELECT pg_catalog.set_config('search_path', '', false);", kind="SET"),
-        sql(f"CREATE TABLE {table} (id bigint NOT NULL, name text);", kind="TABLE", names=(table,)),
-    ]
-
-
-def copy(rows: list[bytes], table: str = "public.t", line: int = 10) -> Iterator[ev.Event]:
-    yield ev.CopyStart(table, "(id, name)", f"COPY {table} (id, name) FROM stdin;", line)
-    for row in rows:
-        yield ev.CopyData(row)
-    yield ev.CopyEnd(sum(row.count(b"\n") for row in rows))
-
-
-def chunks(count: int, size: int = 500) -> list[bytes]:
-    return [
-        b"".join(b"%d\tname %d\n" % (n, n) for n in range(start, start + size))
-        for start in range(0, count, size)
-    ]
 
 
 def load(sessions: Sessions, events: list[ev.Event], jobs: int = 2) -> Loaded:

@@ -103,8 +103,13 @@ def create(connection: Any, name: str, like: Optional[DatabaseShape], mark: mark
     template, parts = "CREATE DATABASE {} TEMPLATE template0", [pg.ident(name)]
     if like is not None:
         clause, values = _locale_clause(like, connection.server_version)
-        template += " OWNER {} ENCODING {} TABLESPACE {}" + clause
-        parts += [pg.ident(like.owner), like.encoding, pg.ident(like.tablespace), *values]
+        template += " OWNER {} ENCODING {}" + clause
+        parts += [pg.ident(like.owner), like.encoding, *values]
+        if (
+            like.tablespace != "pg_default"
+        ):  # template0's own: naming it would need a right that leaving it does not
+            template += " TABLESPACE {}"
+            parts.append(pg.ident(like.tablespace))
     try:
         pg.rows(connection, pg.statement(template, *parts))
     except pg.Error as error:
@@ -183,17 +188,17 @@ def _copy_acl(connection: Any, target: Any, like: DatabaseShape) -> None:
         pg.rows(connection, pg.statement("GRANT {} ON DATABASE {} TO {}{}", words, target, to, option))
 
 
-def drop(connection: Any, name: str, *, live: str, run: str = "") -> bool:
+def drop(connection: Any, name: str, *, live: str, newborn: bool = False) -> bool:
     """Drop a database that a restore made; return whether it was there.
 
-    Refuses the live database and anything that does not carry our mark (or, when it is ours by name and still
-    empty, was created the moment before its maker died).
+    Refuses the live database and anything that does not carry our mark. With `newborn` an unmarked empty one
+    goes too: the caller knows by its name that its maker died the moment after creating it.
     """
     found = marks.find(connection, name)
     if found is None:
         return False
     ours = found.mark is not None and found.mark.of == live and found.mark.role != "live"
-    if name == live or not (ours or (run and _is_newborn(found))):
+    if name == live or not (ours or (newborn and is_newborn(found))):
         raise ConflictError(
             "drop the database %s" % name,
             got="it is the live database" if name == live else "it does not carry the mark of a restore",
@@ -208,7 +213,7 @@ def drop(connection: Any, name: str, *, live: str, run: str = "") -> bool:
     return True
 
 
-def _is_newborn(found: marks.MarkedDatabase) -> bool:
+def is_newborn(found: marks.MarkedDatabase) -> bool:
     """Whether it is as large as a template: created, never loaded, mark not written yet."""
     return found.mark is None and found.size < 16 * 1024 * 1024
 

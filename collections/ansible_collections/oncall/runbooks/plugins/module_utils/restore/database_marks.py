@@ -37,6 +37,7 @@ class Mark:
     etag: str = ""
     since: str = ""
     who: str = ""
+    origin: str = ""  # of role `before`: the run that had restored it, when one had
 
     def moved(self, role: str, phase: str = "switched") -> "Mark":
         """Return the same mark in another role."""

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Dict, Iterable, List, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
@@ -227,11 +227,25 @@ class Loader:
             self._loaded.warnings.append(text)
 
 
-def session_settings(free_memory: Optional[int], jobs: int) -> Dict[str, str]:
+def session_settings(free: Optional[int], jobs: int, version: int = 0) -> Dict[str, str]:
     """Return safe session settings: index memory from what is free (bytes, None = unknown), capped."""
-    each = (free_memory // 4 // jobs) if free_memory else 64 * 1024 * 1024
+    each = (free // 4 // jobs) if free else 64 * 1024 * 1024
     each = max(64 * 1024 * 1024, min(each, 512 * 1024 * 1024))
-    made: Dict[str, Any] = {"maintenance_work_mem": "%dkB" % (each // 1024)}
+    made = {"maintenance_work_mem": "%dkB" % (each // 1024)}
     if jobs > 1:  # the sessions are the parallelism: workers beside them would fight for the same cores
         made["max_parallel_maintenance_workers"] = "0"
+    if (
+        version >= 140000
+    ):  # a backend notices within seconds that we were killed, even while it builds an index
+        made["client_connection_check_interval"] = "2s"
     return made
+
+
+def free_memory() -> Optional[int]:
+    """Return the available bytes of memory of this machine, None when it does not say."""
+    try:
+        with open("/proc/meminfo") as stream:
+            found = re.search(r"^MemAvailable:\s+(\d+) kB", stream.read(), re.M)
+    except OSError:
+        return None
+    return int(found.group(1)) * 1024 if found else None

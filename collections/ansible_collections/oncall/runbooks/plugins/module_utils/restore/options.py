@@ -8,8 +8,8 @@ __metaclass__ = type
 
 import hashlib
 import re
-from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Tuple
+from dataclasses import dataclass
+from typing import Any, Mapping, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import Login
@@ -52,6 +52,7 @@ class RestoreOptions:
     login: Login
     key: str = ""
     etag: str = ""
+    who: str = ""  # the operator, as the controller knows them
     backup_at: float = 0.0  # Unix time the backup was taken, 0 when unknown
     jobs: int = 2
     switch: bool = True
@@ -68,7 +69,6 @@ class RestoreOptions:
     container: str = ""
     container_engine: str = "docker"
     client_dir: str = ""
-    undo: Dict[str, Any] = field(default_factory=dict)
 
     @property
     def restored_name(self) -> str:

@@ -39,8 +39,8 @@ BARRIER = Claims(barrier=True)
 def claims(sql: Sql) -> Claims:
     """Return what one statement of the post-data section claims.
 
-    Kinds and names come from the source. Without ONLY, ALTER TABLE also locks partitions that are not named in
-    it, so it runs alone.
+    Kinds and names come from the source. Without ONLY, ALTER TABLE also locks partitions that are not named
+    in it, so it runs alone.
     """
     made = frozenset([sql.creates] if sql.creates else [])
     names = frozenset(sql.names)

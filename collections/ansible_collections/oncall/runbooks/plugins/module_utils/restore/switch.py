@@ -151,12 +151,12 @@ def forward(
     renames = [Rename(restored, database, mark.moved("live"))]
     if live is None:
         return renames
-    origin = live.mark or marks.Mark("", "", "")
-    old = replace(mark, role="before", phase="switched", key=origin.key, etag=origin.etag)
+    was = live.mark or marks.Mark("", "", "")
+    old = replace(mark, role="before", phase="switched", key=was.key, etag=was.etag, origin=was.run)
     return [Rename(database, before, old), *renames]
 
 
 def backward(database: str, before: str, after: str, mark: marks.Mark, old: marks.Mark) -> List[Rename]:
     """Return the renames of an undo: the old database (`before`) is live again, the restored one is kept."""
-    live = old.moved("live") if old.key else None
+    live = replace(old, run=old.origin, origin="", role="live") if old.origin else None
     return [Rename(database, after, mark.moved("after")), Rename(before, database, live)]

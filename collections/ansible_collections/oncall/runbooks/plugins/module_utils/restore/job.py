@@ -1,0 +1,187 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The detached process that restores: it outlives the module call, but not its controller."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+import contextlib
+import os
+import signal
+import time
+import traceback
+from typing import Any, Callable, Dict, Optional
+
+from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.control import (
+    JobFolder,
+    UrlBook,
+    Watcher,
+    scrub,
+)
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_restore import Restore, Source
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
+
+MakeSource = Callable[[UrlBook, Progress], Source]
+
+
+class Aborted(BaseException):
+    """Raised in the main thread to stop the job; not an Exception, so that nothing swallows it."""
+
+
+class Job:
+    """Runs one restore in this process and writes its result into the folder."""
+
+    def __init__(self, options: RestoreOptions, folder: JobFolder, make_source: MakeSource) -> None:
+        self._options, self._folder = options, folder
+        self._urls, self._progress = UrlBook(), Progress()
+        self._restore = Restore(options, make_source(self._urls, self._progress), self._progress)
+        self._reason = ""
+        self._ended = False
+
+    def run(self) -> Dict[str, Any]:
+        """Restore; return the result that was also written. Never raises."""
+        wake, wake_write = os.pipe()
+        os.set_blocking(wake_write, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._interrupted)
+        watcher = Watcher(
+            self._folder,
+            self._urls,
+            self._progress.snapshot,
+            self._abort,
+            lease=self._options.lease,
+            wake=wake,
+        )
+        watcher.start()
+        result = self._guarded()
+        self._ended = True
+        watcher.stop()
+        self._folder.write("result.json", result)
+        return result
+
+    def _guarded(self) -> Dict[str, Any]:
+        try:
+            return self._restore.run()
+        except Aborted:
+            return self._failure(self._aborted())
+        except OncallError as error:
+            return self._failure(self._aborted() if self._reason else error)
+        except pg.Error as error:
+            return self._failure(_database_error(error))
+        except Exception as error:
+            # A defect of ours: say where, so that it can be mended; no value of a variable is in it.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            got = "%s: %s (%s:%s)" % (
+                type(error).__name__,
+                error,
+                os.path.basename(where.filename),
+                where.lineno,
+            )
+            return self._failure(
+                OncallError(
+                    "restore %s" % self._options.database,
+                    got=got,
+                    next_step="the live database is untouched; report this as a defect",
+                    kind="defect",
+                )
+            )
+
+    def _failure(self, error: OncallError) -> Dict[str, Any]:
+        said = {name: scrub(str(text)) for name, text in error.as_dict().items()}
+        return {
+            "failed": True,
+            "changed": False,
+            "msg": scrub(error.message),
+            "error": said,
+            "phase": self._progress.phase,
+            "durations_s": dict(self._progress.durations),
+        }
+
+    def _aborted(self) -> OncallError:
+        return OncallError(
+            "finish the restore of %s" % self._options.database,
+            on="phase %s" % self._progress.phase,
+            got=self._reason or "it was stopped",
+            next_step="the live database is untouched and what was made is removed; run the restore again",
+            kind="aborted",
+        )
+
+    def _abort(self, reason: str) -> None:
+        """Called by the watcher: end what blocks, then interrupt the main thread."""
+        if self._restore.in_switch or self._ended:
+            return
+        self._reason = reason
+        self._restore.stop()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def _interrupted(self, _number: int, _frame: Optional[Any]) -> None:
+        # The first signal only wakes the watcher, which cancels what blocks and sends the one that counts.
+        if self._reason and not self._ended:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            raise Aborted
+
+
+def _database_error(error: Any) -> OncallError:
+    got = " ".join(str(error).split())
+    kind = "server_gone" if not error.pgcode or error.pgcode.startswith(("08", "57P")) else "database"
+    return OncallError(
+        "work with the server",
+        got=got,
+        next_step="see whether the server runs and read the end of its log, then run the restore again",
+        kind=kind,
+    )
+
+
+def detach(options: RestoreOptions, make_source: MakeSource) -> Dict[str, Any]:
+    """Start the job in a session of its own and return `{"folder", "pid"}` at once.
+
+    Everything the job needs is imported by now: the archive that this code came in is gone when the module
+    call ends.
+    """
+    folder = JobFolder.create()
+    child = os.fork()
+    if child == 0:
+        _become_job(options, folder, make_source)
+    os.waitpid(child, 0)
+    with open(folder.file("pid")) as stream:
+        pid = int(stream.read())
+    return {"folder": folder.path, "pid": pid}
+
+
+def _become_job(options: RestoreOptions, folder: JobFolder, make_source: MakeSource) -> None:
+    """In the child: leave the module's session, terminal and pipes, fork again, work, and never return."""
+    try:
+        os.setsid()
+        pid = os.fork()
+        if pid:
+            with open(folder.file("pid"), "w") as stream:
+                stream.write(str(pid))
+            os._exit(0)
+        _leave_pipes()
+        os.chdir("/")
+        Job(options, folder, make_source).run()
+        _await_collection(folder, options.lease)
+    finally:
+        folder.remove()
+        os._exit(0)
+
+
+def _leave_pipes() -> None:
+    null = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    os.closerange(3, 1024)
+
+
+def _await_collection(folder: JobFolder, lease: float) -> None:
+    """Keep the result until the controller has taken the folder away, or is gone itself."""
+    beat, since = folder.heartbeat(), time.monotonic()
+    while os.path.exists(folder.file("result.json")) and time.monotonic() - since < lease:
+        time.sleep(0.05)
+        with contextlib.suppress(OSError):
+            if folder.heartbeat() != beat:
+                beat, since = folder.heartbeat(), time.monotonic()

@@ -1,0 +1,203 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One restore, from the first look to the switch; a failure before that leaves the live database alone."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+import contextlib
+import time
+from dataclasses import replace
+from typing import Any, Callable, Dict, Iterator, Optional, Protocol
+
+from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database as db
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database_marks as marks
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import (
+    inspect,
+    inspect_loss,
+    job_lock,
+    job_result,
+    load,
+    switch,
+    verify,
+)
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.events import DumpHeader, Event
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import Sessions
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
+
+_INDEX_JOBS_PER_JOB = 2  # index builds wait for the disk in turns: twice as many keep two cores busy
+_CLEAN_UP_FOR = 20.0  # seconds to wait for a server that restarts, before leaving a leftover to the next run
+
+
+class Source(Protocol):
+    """Where the dump comes from."""
+
+    size: int
+
+    def header(self) -> DumpHeader:
+        """Read the head of the dump."""
+
+    def events(self) -> Iterator[Event]:
+        """Yield the whole dump."""
+
+    def close(self) -> None:
+        """End reading, from any thread."""
+
+
+class Restore:
+    """Runs one restore; `stop` may be called from another thread at any time before the switch."""
+
+    def __init__(self, options: RestoreOptions, source: Source, progress: Progress) -> None:
+        self.options, self.source, self.progress = options, source, progress
+        self.in_switch = False
+        self._sessions: Optional[Sessions] = None
+        self._loaded: Optional[load.Loaded] = None
+        self._made = ""  # the database this run has made and not yet switched
+
+    def stop(self) -> None:
+        """Cancel everything that works for this restore."""
+        self.source.close()
+        if self._sessions is not None:
+            self._sessions.stop()
+
+    def run(self) -> Dict[str, Any]:
+        """Restore as the options say and return the module's result; raises OncallError."""
+        connection = self.options.login.connect()
+        try:
+            job_lock.acquire(connection, self.options.database)
+            plan = self._inspect(connection)
+            result = job_result.predicted(plan, self.options, self._loss)
+            if self.options.check_mode or (plan.already and not self.options.force):
+                return result
+            began = time.monotonic()
+            self._apply(connection, plan, result)
+            result["duration_s"] = round(time.monotonic() - began, 3)
+            return result
+        finally:
+            connection.close()
+
+    def _inspect(self, connection: Any) -> inspect.Plan:
+        self.progress.enter("inspect", "looking at the server and the head of the backup")
+        plan = inspect.inspect(connection, self.options, self.source.header(), self.source.size)
+        self._loss = inspect_loss.measure(
+            self.options.login, self.options.database, self.options.backup_at, time.time()
+        )
+        return plan
+
+    def _apply(self, connection: Any, plan: inspect.Plan, result: Dict[str, Any]) -> None:
+        for leftover in plan.remove:
+            db.drop(connection, leftover, live=self.options.database, newborn=True)
+        try:
+            if plan.resume:
+                self._made = plan.resume
+                result["resumed"] = plan.resume
+            else:
+                result.update(self._fill(connection, plan))
+            if self.options.switch:
+                result.update(self._switch(connection, plan))
+        except BaseException:
+            if not self.in_switch and not plan.resume:
+                self._clean_up()
+            raise
+        result["durations_s"] = {**self.progress.durations}
+
+    def _mark(self, phase: str = "loading") -> marks.Mark:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        opts = self.options
+        return marks.Mark(opts.run, opts.database, "restore", phase, opts.key, opts.etag, since, opts.who)
+
+    def _fill(self, connection: Any, plan: inspect.Plan) -> Dict[str, Any]:
+        name = self.options.restored_name
+        self.progress.enter("create", "creating %s" % name)
+        self._made = name
+        db.create(connection, name, plan.shape, self._mark())
+        self._load(plan, name)
+        if plan.shape is not None:
+            db.dress(connection, name, plan.shape)
+        checked = self._verify(name)
+        marks.set_mark(connection, name, self._mark("verified"))
+        return checked
+
+    def _load(self, plan: inspect.Plan, name: str) -> None:
+        jobs = self.options.jobs
+        index_jobs = jobs * _INDEX_JOBS_PER_JOB if jobs > 1 else 1
+        settings = load.session_settings(load.free_memory(), index_jobs, plan.facts.version)
+        self._sessions = Sessions(self.options.login, name, settings)
+        self.progress.total = self.source.size
+        self.progress.enter("load")
+        loader = load.Loader(self._sessions, self.progress, jobs=jobs, index_jobs=index_jobs)
+        self._loaded = loader.load(self.source.events())
+
+    def _verify(self, name: str) -> Dict[str, Any]:
+        assert self._sessions is not None
+        assert self._loaded is not None
+        jobs = self.options.jobs
+        self.progress.enter("analyze", "collecting statistics of %d tables" % len(self._loaded.tables))
+        verify.analyze(self._sessions, self._loaded, jobs)
+        self.progress.enter("verify", "counting rows, looking at constraints and indexes")
+        counted = verify.count_rows(self._sessions, self._loaded, jobs)
+        connection = self.options.login.connect(name)
+        try:
+            verify.check_integrity(connection, self._loaded)
+            checks = verify.run_checks(connection, self.options.checks)
+            size = pg.value(connection, "SELECT pg_database_size(current_database())")
+        finally:
+            connection.close()
+        self._sessions.close_all()
+        return job_result.verified(self._loaded, counted, checks, int(size))
+
+    def _switch(self, connection: Any, plan: inspect.Plan) -> Dict[str, Any]:
+        opts = self.options
+        self.progress.enter("switch", "renaming %s to %s" % (self._made, opts.database))
+        live = marks.find(connection, opts.database)
+        mark = replace(self._mark("switched"), role="live")
+        renames = switch.forward(opts.database, self._made, opts.before_name, mark, live)
+        self.in_switch = True  # from here an abort waits: the switch takes a fraction of a second
+        try:
+            window, ended = switch.swap(opts.login, renames, timeout=opts.switch_timeout)
+        except BaseException:
+            self.in_switch = False
+            raise
+        try:
+            switch.answers(opts.login, opts.database)
+        except OncallError:
+            back = [switch.Rename(opts.database, self._made, self._mark("verified"))]
+            if live is not None:
+                back.append(switch.Rename(opts.before_name, opts.database, live.mark))
+            switch.swap(opts.login, back, timeout=opts.switch_timeout)
+            raise
+        self.progress.enter("done", "%s is restored" % opts.database)
+        return job_result.switched(plan, opts, window, ended)
+
+    def _clean_up(self) -> None:
+        """Drop what this run made; what cannot be dropped now carries its mark for the next run."""
+        if self._sessions is not None:
+            self._sessions.stop()
+            self._sessions.close_all()
+        if not self._made:
+            return
+        with contextlib.suppress(OncallError, pg.Error):
+            connection = patiently(self.options.login.connect, _CLEAN_UP_FOR)
+            try:
+                if self.options.keep_failed:
+                    marks.set_mark(connection, self._made, self._mark("failed"))
+                else:
+                    db.drop(connection, self._made, live=self.options.database, newborn=True)
+            finally:
+                connection.close()
+
+
+def patiently(connect: Callable[[], Any], seconds: float) -> Any:
+    """Connect, trying again for `seconds` while the server restarts."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return connect()
+        except OncallError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)

@@ -1,0 +1,109 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Taking a switch back, and letting go of the database that was kept for that."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+from typing import Any, Dict, List, Optional
+
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database as db
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database_marks as marks
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import job_lock, switch
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
+
+
+def undo(options: RestoreOptions) -> Dict[str, Any]:
+    """Swap the old database back in; the restored one is kept. Done already is success."""
+    connection = options.login.connect()
+    try:
+        job_lock.acquire(connection, options.database)
+        live = marks.find(connection, options.database)
+        old = _kept(connection, options, "before")
+        if old is None and _kept(connection, options, "after") is not None:
+            return _result(options, False, "the restore of run %s was undone already" % options.run)
+        _refuse_to_undo(options, live, old)
+        assert live is not None
+        assert live.mark is not None
+        assert old is not None
+        result = _result(
+            options,
+            True,
+            "%s is the database it was before run %s" % (options.database, options.run),
+            before="%s: restored from %s\n%s: the database that was live\n"
+            % (options.database, live.mark.key, old.name),
+            after="%s: the database that was live\n%s: restored from %s\n"
+            % (options.database, options.after_name, live.mark.key),
+        )
+        if not options.check_mode:
+            assert old.mark is not None
+            renames = switch.backward(options.database, old.name, options.after_name, live.mark, old.mark)
+            window, ended = switch.swap(options.login, renames, timeout=options.switch_timeout)
+            switch.answers(options.login, options.database)
+            result.update(window_ms=window, sessions_ended=ended)
+        return result
+    finally:
+        connection.close()
+
+
+def _kept(connection: Any, options: RestoreOptions, role: str) -> Optional[marks.MarkedDatabase]:
+    for found in marks.databases(connection):
+        mark = found.mark
+        if mark and (mark.of, mark.run, mark.role) == (options.database, options.run, role):
+            return found
+    return None
+
+
+def _refuse_to_undo(
+    options: RestoreOptions, live: Optional[marks.MarkedDatabase], old: Optional[marks.MarkedDatabase]
+) -> None:
+    mark = live.mark if live else None
+    if old is None:
+        got = "the database that was live before run %s is not kept any more" % options.run
+    elif mark is None or mark.run != options.run or mark.role != "live":
+        by = "run %s restored it" % mark.run if mark else "it does not come from a restore"
+        got = "%s is not what run %s put there: %s" % (options.database, options.run, by)
+    else:
+        return
+    raise ConflictError(
+        "undo the restore of %s by run %s" % (options.database, options.run),
+        got=got,
+        next_step="list what is kept with psql -l; undo the newest restore first, or restore a backup",
+        kind="cannot_undo",
+    )
+
+
+def release(options: RestoreOptions) -> Dict[str, Any]:
+    """Drop what a run kept beside the live database. Nothing there is success; it cannot be taken back."""
+    connection = options.login.connect()
+    try:
+        job_lock.acquire(connection, options.database)
+        found: List[marks.MarkedDatabase] = [
+            kept
+            for kept in (_kept(connection, options, role) for role in ("before", "after", "restore"))
+            if kept is not None and kept.name != options.database
+        ]
+        lines = "".join("%s: kept by run %s\n" % (kept.name, options.run) for kept in found)
+        message = "dropped %s" % ", ".join(kept.name for kept in found)
+        result = _result(options, bool(found), message if found else "nothing is kept", before=lines)
+        result["released"] = [kept.name for kept in found]
+        result["released_bytes"] = sum(kept.size for kept in found)
+        if not options.check_mode:
+            for kept in found:
+                db.drop(connection, kept.name, live=options.database)
+        return result
+    finally:
+        connection.close()
+
+
+def _result(
+    options: RestoreOptions, changed: bool, msg: str, before: str = "", after: str = ""
+) -> Dict[str, Any]:
+    return {
+        "changed": changed,
+        "msg": msg,
+        "diff": {"before": before, "after": after},
+        "names": {"live": options.database, "kept": options.before_name, "after": options.after_name},
+    }
