@@ -22,6 +22,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.backup_finder impo
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names import Rules
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_catalog import S3Catalog, S3Settings
+from ansible_collections.oncall.runbooks.plugins.module_utils.s3_upload import PresignedUpload
 from backup_samples import EMPTY_GZIP, FORMAT, PATTERN, gzip_dump, hours_ago, name
 
 from runbook.rehearsal.processes import free_port
@@ -386,3 +387,41 @@ def test_a_clock_that_is_off_is_said(answering: Callable[[Answer], str]) -> None
     url = answering(lambda _path: (200, {"Date": ahead}, NOTHING))
     found = find_backup(S3Catalog(S3Settings("b", url, access_key="a", secret_key="s")), rules())
     assert any("clock is 1" in w for w in found.all_warnings)
+
+
+def send(url: str, content: bytes) -> str:
+    headers = {"Content-Type": "application/octet-stream"}
+    request = urllib.request.Request(url, data=content, method="PUT", headers=headers)
+    with urllib.request.urlopen(request) as answer:
+        return str(answer.headers["ETag"])
+
+
+def test_a_safety_copy_goes_up_in_parts_through_presigned_urls(store: Bucket) -> None:
+    upload = PresignedUpload.begin(store.catalog, "safety/copy.dump", {"run": "r1"})
+    parts = [b"a" * 5 * 1024 * 1024, b"the rest"]
+    etags = {n: send(upload.part_url(n, 60), part) for n, part in enumerate(parts, 1)}
+    assert not store.client.list_objects_v2(Bucket=store.name, Prefix="safety/").get("Contents")
+    facts = upload.complete(etags, sum(map(len, parts)))
+    assert (facts.size, facts.metadata["run"]) == (5 * 1024 * 1024 + 8, "r1")
+    assert store.catalog.read("safety/copy.dump", facts.size - 8, facts.size - 1) == b"the rest"
+    with pytest.raises(OncallError, match="of this name already"):
+        PresignedUpload.begin(store.catalog, "safety/copy.dump", {})
+
+
+def test_a_safety_copy_of_another_size_is_not_relied_on(store: Bucket) -> None:
+    upload = PresignedUpload.begin(store.catalog, "safety/short.dump", {})
+    etags = {1: send(upload.part_url(1, 60), b"short")}
+    with pytest.raises(OncallError, match="holds 5 bytes, 9 were sent") as caught:
+        upload.complete(etags, 9)
+    assert caught.value.kind == "verification"
+
+
+def test_a_safety_copy_without_all_its_parts_is_refused(store: Bucket) -> None:
+    upload = PresignedUpload.begin(store.catalog, "safety/part.dump", {})
+    etags = {2: send(upload.part_url(2, 60), b"second")}
+    with pytest.raises(OncallError, match="parts are missing"):
+        upload.complete(etags, 6)
+    upload.abort()
+    upload.abort()
+    assert not store.client.list_objects_v2(Bucket=store.name, Prefix="safety/").get("Contents")
+    assert [u.key for u in store.catalog.uploads()[0]] == []

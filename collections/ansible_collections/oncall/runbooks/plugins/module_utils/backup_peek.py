@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import contextlib
 import zlib
 from typing import Tuple
 
@@ -23,6 +24,8 @@ _PLAIN = (b"PostgreSQL database dump", b"PostgreSQL database cluster dump")
 _PLAIN_END = b"dump complete"
 # deflate makes nothing smaller than this many times.
 _DEFLATE_LIMIT = 1032
+# How many packed bytes are unpacked at once: at most a thousand times as many come out.
+_STEP = 1024
 # How far the ratio of a whole dump may be from the ratio of its beginning.
 _RATIO_SLACK = 16
 
@@ -115,8 +118,9 @@ def _length_is_plausible(length: int, size: int, ratio: float) -> bool:
 def _unpack(packed: bytes) -> Tuple[bytes, int]:
     """Return what the beginning of a gzip file unpacks to, and how many of its bytes that took."""
     unpacker = zlib.decompressobj(31)
-    try:
-        content = unpacker.decompress(packed, 16 * HEAD)
-    except zlib.error:
-        return b"", len(packed)
-    return content, len(packed) - len(unpacker.unconsumed_tail)
+    content, used = b"", 0
+    with contextlib.suppress(zlib.error):  # what came before the damage still says what it was
+        while used < len(packed) and not unpacker.eof:
+            content += unpacker.decompress(packed[used : used + _STEP])
+            used += _STEP
+    return content, min(used, len(packed))
