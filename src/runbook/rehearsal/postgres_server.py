@@ -98,12 +98,19 @@ class PostgresServer:
     port: int = 0
     settings: Mapping[str, str] = field(default_factory=dict)
     initdb_options: Sequence[str] = ()
+    # Reach it by its socket instead of TCP (a cluster whose local connections need no password).
+    over_socket: bool = False
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
         self.log = self.folder / "postgres.log"
         self.sockets = self.folder / "s"
         self._process: Process | None = None
+
+    @property
+    def host(self) -> str:
+        """Where libpq reaches it: the loopback address, or the folder of its socket."""
+        return str(self.sockets) if self.over_socket else "127.0.0.1"
 
     @property
     def pid(self) -> int:
@@ -188,7 +195,7 @@ class PostgresServer:
     def connect(self, database: str = "postgres", **options: Any) -> Any:
         """Return a psycopg2 connection as the superuser."""
         return psycopg2.connect(
-            host="127.0.0.1",
+            host=self.host,
             port=self.port,
             user=self.superuser,
             password=self.password,
@@ -211,7 +218,7 @@ class PostgresServer:
         """Return the libpq environment that reaches this server with its own tools."""
         return {
             **os.environ,
-            "PGHOST": "127.0.0.1",
+            "PGHOST": self.host,
             "PGPORT": str(self.port),
             "PGUSER": self.superuser,
             "PGPASSWORD": self.password,

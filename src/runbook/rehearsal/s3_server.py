@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from runbook.rehearsal.processes import Process, accepts_connections, free_port
+from runbook.rehearsal.processes import Process, StandInError, accepts_connections, free_port
 
 
 @dataclass
@@ -45,6 +45,13 @@ class S3Server:
         self._process = Process(self._command(), log=self.folder / "s3.log", env=self._environment())
         self._process.start()
         self._process.ready(lambda: accepts_connections(self.port), timeout=30)
+
+    @property
+    def process_id(self) -> int:
+        """Process id of the running server."""
+        if self._process is None:
+            raise StandInError("the S3 server was not started")
+        return self._process.pid
 
     def _command(self) -> list[str]:
         return [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]

@@ -73,8 +73,10 @@ SELECT CASE WHEN i % 20 > 0 THEN pg_temp.subscriber(i) END,
     pg_temp.moment(i, 70000)
 FROM pg_temp.numbers(70000) i;
 
+-- The trigger would write the time of this very moment into every row.
+ALTER TABLE public.subscribers DISABLE TRIGGER subscribers_touch;
 UPDATE public.subscribers s SET current_subscription_id = latest.id
 FROM (SELECT subscriber_id, max(id) AS id FROM public.subscriptions GROUP BY 1) latest
 WHERE latest.subscriber_id = s.id AND s.id % 4 = 0
     AND s.current_subscription_id IS DISTINCT FROM latest.id AND s.state <> 'closed';
-UPDATE public.subscribers SET updated_at = created_at WHERE updated_at <> created_at;
+ALTER TABLE public.subscribers ENABLE TRIGGER subscribers_touch;

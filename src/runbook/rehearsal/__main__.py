@@ -1,0 +1,77 @@
+"""`python -m runbook.rehearsal`: the stand-in by hand, for molecule and for working on a runbook."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from runbook.rehearsal.processes import StandInError
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m runbook.rehearsal", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (("up", "bring the stand-in up and leave it up"), ("keep", argparse.SUPPRESS)):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--stack", type=Path, help="where its description goes (stack.json)")
+        command.add_argument("--postgres", help="embedded, system or system-15; default: the first that runs")
+        command.add_argument("--scale", type=float, default=1.0, help="size of the data, 1 is about 50 MB")
+        command.add_argument("--disk", type=int, default=0, help="bytes of the data disk, in a namespace only")
+    commands.choices["keep"].add_argument("--folder", type=Path, required=True)
+    for name, text in (("fault", "break it"), ("heal", "take a fault back"), ("down", "take it down")):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--stack", type=Path, required=True, help="its stack.json")
+        if name != "down":
+            command.add_argument("fault", help="one of the names that `faults` lists")
+    commands.add_parser("faults", help="list the faults")
+    for name, text in (("isolated", "run a command in namespaces of its own"), ("inside", argparse.SUPPRESS)):
+        commands.add_parser(name, help=text).add_argument("argv", nargs=argparse.REMAINDER)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    options = _parser().parse_args(argv)
+    try:
+        return _run(options)
+    except StandInError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.command in ("isolated", "inside"):
+        return _isolated(options)
+    # Imported here: the first process of a namespace needs none of it.
+    from runbook.rehearsal import stack, symptoms  # noqa: PLC0415
+
+    if options.command == "faults":
+        for fault in symptoms.FAULTS.values():
+            print(f"{fault.name:22} {fault.describe}")  # noqa: T201
+    elif options.command == "keep":
+        wanted = stack.Options(options.postgres, options.scale, options.disk)
+        stack.keep(wanted, options.folder, options.stack)
+    elif options.command == "up":
+        made = stack.up(stack.Options(options.postgres, options.scale, options.disk), options.stack)
+        print(f"export REHEARSAL_STACK={made.path}")  # noqa: T201
+    elif options.command == "down":
+        stack.down(stack.Stack(options.stack))
+    else:
+        symptoms.find(options.fault).run(options.command, stack.Stack(options.stack))
+    return 0
+
+
+def _isolated(options: argparse.Namespace) -> int:
+    from runbook.rehearsal import isolation  # noqa: PLC0415
+
+    command = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
+    if options.command == "inside":
+        return isolation.be_init(command)
+    if not isolation.available():
+        print("no namespaces here: plain processes on free ports", file=sys.stderr)  # noqa: T201
+    return isolation.run(command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""The stand-in of Roost: a real PostgreSQL with its data, a real S3 API with its backups, described in one file.
+
+A *keeper* process of its own owns the servers. It writes `stack.json`, waits, and takes everything down when it is
+told to, or when whoever must not outlive it dies. A *guard* (a second, tiny process) does the same should the keeper
+itself be killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from runbook.rehearsal import isolation, seed, store
+from runbook.rehearsal.postgres_server import PostgresServer, choose_binaries
+from runbook.rehearsal.processes import StandInError, accepts_connections, die_with_parent, wait_until
+
+SYSTEM = "roost"
+_DISK_FACTOR, _DISK_BASE = 6, 384 << 20
+_SETTINGS = {
+    "max_connections": "60",
+    "shared_buffers": "128MB",
+    "max_wal_size": "512MB",
+    "log_line_prefix": "%m [%p] %q%u@%d ",
+}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a stack is made of: `postgres` as in choose_binaries, `scale` 1 = 50 MB, `disk` bytes (0 = fitting)."""
+
+    postgres: str | None = None
+    scale: float = 1.0
+    disk: int = 0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that is up, as its `stack.json` describes it."""
+
+    path: Path
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Everything in the file; see `_describe`."""
+        loaded: dict[str, Any] = json.loads(self.path.read_text())
+        return loaded
+
+    @property
+    def folder(self) -> Path:
+        """Folder with the data, the logs and the secrets of this stack."""
+        return Path(self.facts["folder"])
+
+    def server(self) -> PostgresServer:
+        """Return a handle on the PostgreSQL (its own keeper owns the process)."""
+        facts = self.facts["postgres"]
+        return PostgresServer(
+            choose_binaries(facts["label"]),
+            Path(facts["folder"]),
+            superuser=facts["user"],
+            password=facts["password"],
+            port=facts["port"],
+        )
+
+    def store(self) -> store.Store:
+        """Return a handle on the backup store."""
+        facts = self.facts["s3"]
+        return store.Store(
+            self.folder / "s3", facts["port"], access_key=facts["access_key"], secret_key=facts["secret_key"]
+        )
+
+
+def up(options: Options, path: Path | None = None, *, keep: bool = True) -> Stack:
+    """Bring a stack up and return it; `path` is where its description goes (default: into its own folder).
+
+    keep: it stays until `down`; otherwise it ends with the calling process. Raises StandInError.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"oncall-{SYSTEM}-"))
+    folder.chmod(0o711)
+    target = (path or folder / "stack.json").absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "runbook.rehearsal", "keep", "--folder", str(folder), "--stack", str(target)]
+    command += ["--scale", f"{options.scale:g}", "--disk", str(options.disk)]
+    command += ["--postgres", options.postgres] if options.postgres else []
+    with (folder / "keeper.log").open("ab") as log:
+        keeper = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=None if keep else die_with_parent,  # noqa: PLW1509 - one system call
+        )
+    assert keeper.stdout is not None
+    said = keeper.stdout.readline().decode()
+    if said.strip() != "ready":
+        keeper.wait(20)
+        raise StandInError(f"the stand-in did not come up: {said.strip() or _tail(folder / 'keeper.log')}")
+    return Stack(target)
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-600:].strip() if log.exists() else "no output"
+
+
+def down(stack: Stack) -> None:
+    """Take a stack down and wait until nothing of it is left; one that is gone already is fine."""
+    if not stack.path.exists():
+        return
+    facts = stack.facts
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(facts["keeper_pid"], signal.SIGTERM)
+    folder = Path(facts["folder"])
+    wait_until(lambda: not folder.exists(), timeout=20, what=f"the end of the stand-in in {folder}")
+    stack.path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def running(options: Options, path: Path | None = None) -> Iterator[Stack]:
+    """A stack for the length of a `with` block."""
+    stack = up(options, path, keep=False)
+    try:
+        yield stack
+    finally:
+        down(stack)
+
+
+def keep(options: Options, folder: Path, path: Path) -> None:
+    """Be the keeper: servers up, `ready` on standard output, then wait for SIGTERM. Runs until the stack is down."""
+    wanted = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+    _post_guard(folder, path)
+    try:
+        server, bucket = _start(options, folder, path)
+    except (StandInError, OSError) as error:
+        print(" ".join(str(error).split()), flush=True)  # noqa: T201 - the protocol with `up`
+        sys.exit(1)
+    signal.pthread_sigmask(signal.SIG_BLOCK, wanted)
+    print("ready", flush=True)  # noqa: T201
+    while signal.sigwait(wanted) == signal.SIGCHLD:
+        # A dead postmaster that nobody collects would look alive to whoever wants to start the next one.
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+    bucket.stop()
+    sys.exit(0 if server else 1)
+
+
+def _post_guard(folder: Path, path: Path) -> None:
+    """Fork the guard: when this process ends, in whatever way, it ends the servers and removes the folder."""
+    reader, writer = os.pipe()
+    if os.fork():
+        os.close(reader)
+        os.set_inheritable(writer, False)
+        return
+    os.setsid()
+    os.close(writer)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, signal.SIG_IGN)
+    for stream in (0, 1, 2):
+        os.close(stream)
+    os.read(reader, 1)
+    _clear(folder)
+    with contextlib.suppress(OSError):
+        if json.loads(path.read_text())["folder"] == str(folder):
+            path.unlink()
+    os._exit(0)
+
+
+def _clear(folder: Path) -> None:
+    pids = [folder / "disk" / "pg" / "data" / "postmaster.pid", folder / "s3" / "pid"]
+    for pid_file in pids:
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pid = int(pid_file.read_text().split()[0])
+            os.kill(pid, signal.SIGKILL)
+            _gone(pid)
+    with contextlib.suppress(OSError):
+        subprocess.run(["umount", "--lazy", str(folder / "disk")], capture_output=True, check=False)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _gone(pid: int) -> None:
+    for _ in range(200):
+        if not Path(f"/proc/{pid}").exists():
+            return
+        time.sleep(0.01)
+
+
+def _start(options: Options, folder: Path, path: Path) -> tuple[PostgresServer, store.Store]:
+    now = datetime.now(UTC)
+    binaries = choose_binaries(options.postgres)
+    made = seed.seed_for(binaries, options.scale)
+    bucket = store.Store(folder / "s3", _port(9000))
+    bucket.start()
+    (folder / "s3" / "pid").write_text(str(bucket.process_id))
+    server = _database(binaries, made, folder, options)
+    seed.since_backup(server, store.last_night(now).isoformat())
+    contents = store.objects(made, now)
+    unfinished = store.key_of(now - timedelta(minutes=5))
+    store.fill(bucket.client(), contents, unfinished)
+    facts = _describe(options, folder, server, bucket, made, contents)
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(facts, indent=1))
+    return server, bucket
+
+
+def _port(production: int) -> int:
+    """The production's port where it is free to take (a namespace of our own), else any (0)."""
+    return production if isolation.mode() == "namespace" and not accepts_connections(production) else 0
+
+
+def _database(binaries: Any, made: seed.Seed, folder: Path, options: Options) -> PostgresServer:
+    disk = folder / "disk"
+    if isolation.mode() == "namespace":
+        isolation.mount_disk(disk, options.disk or _DISK_BASE + _DISK_FACTOR * made.facts["size"])
+    disk.mkdir(mode=0o711, exist_ok=True)
+    server = PostgresServer(
+        binaries,
+        disk / "pg",
+        superuser=seed.SUPERUSER,
+        port=_port(5432),
+        settings=_SETTINGS,
+        over_socket=True,
+    )
+    server.make_folders()
+    seed.unpack(made.cluster, server.data)
+    server.start()
+    for role in (seed.SUPERUSER, seed.APP_ROLE):
+        password = server.password if role == seed.SUPERUSER else "canary-" + secrets.token_hex(12)
+        server.execute(f"ALTER ROLE {role} PASSWORD %s", (password,))
+        (folder / f"{role}.password").write_text(password)
+        (folder / f"{role}.password").chmod(0o600)
+    server.over_socket = False
+    return server
+
+
+def _describe(
+    options: Options,
+    folder: Path,
+    server: PostgresServer,
+    bucket: store.Store,
+    made: seed.Seed,
+    contents: list[store.BackupObject],
+) -> dict[str, Any]:
+    nightly = [item for item in contents if item.why == "nightly"]
+    return {
+        "system": SYSTEM,
+        "isolation": isolation.mode(),
+        "folder": str(folder),
+        "keeper_pid": os.getpid(),
+        "python": sys.executable,
+        "scale": options.scale,
+        "seed": str(made.folder),
+        "postgres": {
+            "label": server.binaries.label,
+            "version": server.binaries.version,
+            "host": "127.0.0.1",
+            "port": server.port,
+            "user": server.superuser,
+            "password": server.password,
+            "database": seed.DATABASE,
+            "maintenance_db": "postgres",
+            "folder": str(server.folder),
+            "data_dir": str(server.data),
+            "log_path": str(server.log),
+            "client_dir": str(server.binaries.bin_dir),
+        },
+        "app": {"user": seed.APP_ROLE, "password": (folder / f"{seed.APP_ROLE}.password").read_text()},
+        "s3": {
+            "endpoint_url": bucket.endpoint,
+            "port": bucket.port,
+            "access_key": bucket.access_key,
+            "secret_key": bucket.secret_key,
+            "bucket": store.BUCKET,
+            "prefix": store.PREFIX,
+            "rules": str(bucket.rules_path),
+        },
+        "backups": {
+            "good": nightly[-1].key,
+            "good_time": store.last_night(datetime.now(UTC)).isoformat(),
+            "decoys": {item.key: item.why for item in contents if item.why not in ("nightly", "checksum")},
+        },
+    }
