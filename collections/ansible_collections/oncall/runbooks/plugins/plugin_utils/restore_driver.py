@@ -1,0 +1,209 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Driving a job on a target through Ansible's open connection: one short shell command per look."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+import json
+import os
+import shlex
+import signal
+import threading
+import time
+from datetime import datetime, timezone
+from typing import Any, Callable, Dict, Optional
+
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UnreachableError
+
+Execute = Callable[..., Dict[str, Any]]
+
+_LOOK_EVERY = 0.3  # seconds between two looks; each costs a few milliseconds
+_FIRST_LOOK = 0.05
+_GIVE_UP = 60.0  # seconds without an answer of the target
+_ABORT_WITHIN = 30.0  # seconds a job has to clean up after an abort
+_END = "--oncall-end--"
+
+
+class ProgressFile:
+    """Appends what a job says of itself to the file that the run's live view reads."""
+
+    def __init__(self, path: str, run: str, host: str) -> None:
+        self._path, self._run, self._host = path, run, host
+        self._last = ""
+
+    @classmethod
+    def from_environment(cls, run: str, host: str) -> "ProgressFile":
+        """Return the file that ONCALL_PROGRESS names; without it nothing is written."""
+        return cls(os.environ.get("ONCALL_PROGRESS", ""), run, host)
+
+    def append(self, state: Dict[str, Any]) -> None:
+        """Write one line, unless nothing changed."""
+        shown = {
+            name: state.get(name)
+            for name in ("phase", "bytes", "total", "rate", "eta_s", "table", "rows", "text")
+        }
+        text = json.dumps(shown)
+        if not self._path or text == self._last:
+            return
+        self._last = text
+        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        line = json.dumps({"at": at, "run": self._run, "host": self._host, **shown}) + "\n"
+        with open(self._path, "a") as stream:
+            stream.write(line)
+
+
+class _Interrupted(BaseException):
+    """The controller was told to stop."""
+
+
+class Driver:
+    """Follows one job until its result is there; renews its URLs; passes an interrupt on to it."""
+
+    def __init__(
+        self,
+        execute: Execute,
+        job: Dict[str, Any],
+        sign: Callable[[], Dict[str, str]],
+        *,
+        renew_every: float,
+        progress: ProgressFile,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._execute, self._sign, self._progress = execute, sign, progress
+        self._folder, self._pid = str(job["folder"]), int(job["pid"])
+        self._renew_every, self._clock, self._sleep = renew_every, clock, sleep
+        self._signed_at: Optional[float] = None
+
+    def follow(self, timeout: float = 0) -> Dict[str, Any]:
+        """Return the job's result. An interrupt aborts the job, waits for its clean-up and goes on up."""
+        with _signals():
+            try:
+                result = self._follow(timeout)
+            except (KeyboardInterrupt, _Interrupted):
+                self._abort("the operator stopped the run")
+                raise
+            except OncallError as error:
+                self._abort(error.message)
+                raise
+        self._remove()
+        return result
+
+    def _follow(self, timeout: float) -> Dict[str, Any]:
+        began = answered = self._clock()
+        pause = _FIRST_LOOK
+        self._send_urls()
+        while True:
+            look = self._look()
+            now = self._clock()
+            if look is not None:
+                answered = now
+                if "result" in look:
+                    return dict(look["result"])
+                self._take(look, now)
+            elif now - answered > _GIVE_UP:
+                raise UnreachableError(
+                    "follow the restore",
+                    got="the target did not answer for %g s" % _GIVE_UP,
+                    next_step="the job there ends itself and cleans up; see whether the host can be reached",
+                )
+            if timeout and now - began > timeout:
+                raise OncallError(
+                    "restore within %g s" % timeout,
+                    got="it was not done",
+                    next_step="raise timeout; the live database is untouched",
+                    kind="timeout",
+                )
+            self._sleep(pause)
+            pause = min(pause * 1.5, _LOOK_EVERY)
+
+    def _take(self, look: Dict[str, Any], now: float) -> None:
+        if not look["alive"]:
+            raise OncallError(
+                "follow the restore",
+                on="process %d" % self._pid,
+                got="it was killed before it could say why",
+                next_step="the live database is untouched; run the restore again: it removes what is left",
+                kind="job_killed",
+            )
+        state = look.get("progress") or {}
+        self._progress.append(state)
+        due = self._signed_at is None or now - self._signed_at > self._renew_every
+        if due or state.get("wants"):
+            self._send_urls()
+
+    def _shell(self, command: str, data: Optional[bytes] = None) -> Optional[str]:
+        done = self._execute(command, in_data=data, executable="/bin/sh")
+        return str(done.get("stdout", "")) if done.get("rc") == 0 else None
+
+    def _look(self) -> Optional[Dict[str, Any]]:
+        folder = shlex.quote(self._folder)
+        text = self._shell(
+            "cd %s 2>/dev/null || { echo gone; echo %s; exit 0; }; touch heartbeat; "
+            "kill -0 %d 2>/dev/null && echo alive || echo dead; "
+            "if [ -e result.json ]; then echo result; cat result.json; else echo progress; "
+            "cat progress.json 2>/dev/null; fi; echo; echo %s" % (folder, _END, self._pid, _END)
+        )
+        return _parse(text) if text is not None else None
+
+    def _send_urls(self) -> None:
+        """Send fresh URLs through the FIFO: a shell's standard input is neither file nor argument."""
+        message = (json.dumps({"urls": self._sign()}) + "\n").encode()
+        if self._send(message):
+            self._signed_at = self._clock()
+
+    def _send(self, message: bytes) -> bool:
+        fifo = shlex.quote(self._folder + "/control")
+        # Opened for both directions it never blocks, even when the job died this moment.
+        command = "kill -0 %d && [ -p %s ] && exec 3<>%s && cat >&3" % (self._pid, fifo, fifo)
+        return self._shell(command, message) is not None
+
+    def _abort(self, reason: str) -> None:
+        """Tell the job to stop and wait until it is gone; its lease ends it where that fails."""
+        self._send((json.dumps({"command": "abort", "reason": reason}) + "\n").encode())
+        deadline = self._clock() + _ABORT_WITHIN
+        while self._clock() < deadline:
+            look = self._look()
+            if look is not None and ("result" in look or not look["alive"]):
+                break
+            self._sleep(_LOOK_EVERY)
+        self._remove()
+
+    def _remove(self) -> None:
+        self._shell("rm -rf -- %s" % shlex.quote(self._folder))
+
+
+def _parse(text: str) -> Optional[Dict[str, Any]]:
+    """Return what one look saw; None when the answer is not whole."""
+    lines = text.split("\n")
+    while lines and lines[0].strip() not in ("alive", "dead", "gone"):
+        lines.pop(0)  # a login message
+    if _END not in lines:
+        return None
+    alive = lines[0].strip() == "alive"
+    seen: Dict[str, Any] = {"alive": alive}
+    if len(lines) > 2 and lines[1].strip() in ("result", "progress"):
+        try:
+            seen[lines[1].strip()] = json.loads("\n".join(lines[2 : lines.index(_END)]) or "null")
+        except ValueError:
+            return seen
+    return seen
+
+
+class _signals:  # noqa: N801 - used like contextlib's own
+    """Within it SIGTERM interrupts, as Ctrl-C does; outside the main thread nothing can be changed."""
+
+    def __enter__(self) -> None:
+        self._main = threading.current_thread() is threading.main_thread()
+        if self._main:
+            self._before = signal.signal(signal.SIGTERM, self._raise)
+
+    def __exit__(self, *_details: object) -> None:
+        if self._main:
+            signal.signal(signal.SIGTERM, self._before)
+
+    @staticmethod
+    def _raise(_number: int, _frame: object) -> None:
+        raise _Interrupted

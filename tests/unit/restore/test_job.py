@@ -1,0 +1,263 @@
+"""The detached job and its driver: results, aborts, leases, kills."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import control, job
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver, ProgressFile
+from hand_made import HandSource, chunks, copy, head, login_of, small_dump
+
+from runbook.rehearsal.postgres_server import PostgresServer
+
+
+@pytest.fixture
+def options(postgres: PostgresServer, database: str) -> RestoreOptions:
+    postgres.execute("CREATE TABLE precious AS SELECT generate_series(1, 100) AS id", database=database)
+    login = login_of(postgres, application_name="oncall-run-1")
+    return RestoreOptions(database, "run-1", login, key="daily/x.sql.gz", etag="e1", lease=5)
+
+
+def shell(command: str, in_data: bytes | None = None, executable: str = "/bin/sh") -> dict[str, Any]:
+    done = subprocess.run([executable, "-c", command], input=in_data, capture_output=True, check=False)
+    return {"rc": done.returncode, "stdout": done.stdout.decode()}
+
+
+def start(options: RestoreOptions, make: Callable[[], Iterator[ev.Event]] = small_dump) -> dict[str, Any]:
+    class WithUrl(HandSource):
+        def __init__(self, urls: control.UrlBook) -> None:
+            super().__init__(make)
+            self._urls = urls
+
+        def header(self) -> ev.DumpHeader:
+            assert self._urls.get("daily/x.sql.gz").endswith("Signature=canary-signature")
+            return super().header()
+
+    return job.detach(options, lambda urls, progress: WithUrl(urls))
+
+
+def drive(started: dict[str, Any], progress: Path | None = None, **more: Any) -> dict[str, Any]:
+    url = "http://127.0.0.1:1/b/daily/x.sql.gz?X-Amz-Signature=canary-signature"
+    return Driver(
+        shell,
+        started,
+        lambda: {"daily/x.sql.gz": url},
+        renew_every=60,
+        progress=ProgressFile(str(progress or ""), "run-1", "db1"),
+    ).follow(**more)
+
+
+def live_rows(server: PostgresServer, database: str, table: str = "precious") -> int:
+    return int(server.execute(f"SELECT count(*) FROM {table}", database=database)[0][0])
+
+
+def ours(server: PostgresServer, database: str) -> list[str]:
+    return [
+        name
+        for (name,) in server.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE %s AND datname <> %s",
+            (database + "%", database),
+        )
+    ]
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def slow() -> Iterator[ev.Event]:
+    """A load that would take a minute."""
+    yield from head()
+    yield ev.CopyStart("public.t", "", "COPY public.t FROM stdin;")
+    for chunk in chunks(60 * 500):
+        yield ev.CopyData(chunk)
+        time.sleep(1)
+
+
+def stuck_in_a_statement() -> Iterator[ev.Event]:
+    """A statement that takes a minute: the main thread sits in libpq, where no signal handler runs."""
+    yield from head()
+    yield ev.Sql(ev.PRE_DATA, "SELECT pg_sleep(60);", "OTHER")
+    yield from small_dump()
+
+
+def stuck_in_an_index() -> Iterator[ev.Event]:
+    yield from list(small_dump())[:-1]
+    yield ev.Sql(ev.POST_DATA, "SELECT pg_sleep(60);", "OTHER")
+    yield from list(small_dump())[-1:]
+
+
+def test_a_job_restores_and_leaves_nothing(
+    postgres: PostgresServer, options: RestoreOptions, tmp_path: Path
+) -> None:
+    started = start(options)
+    result = drive(started, tmp_path / "progress.jsonl")
+    assert result.get("failed") is None, result
+    assert result["changed"]
+    assert live_rows(postgres, options.database, "t") == 1000
+    assert not Path(started["folder"]).exists()
+    assert wait_for(lambda: gone(started["pid"]))
+    assert "canary" not in str(result)
+
+
+def test_the_private_folder_holds_no_url(options: RestoreOptions) -> None:
+    started = start(options, slow)
+    folder = Path(started["folder"])
+    driver_said: list[str] = []
+
+    def watched(command: str, in_data: bytes | None = None, executable: str = "/bin/sh") -> dict[str, Any]:
+        for file in folder.iterdir():
+            if file.is_file():
+                driver_said.append(file.read_text())
+        driver_said.append(command)
+        driver_said.append(Path(f"/proc/{started['pid']}/cmdline").read_text())
+        driver_said.append(Path(f"/proc/{started['pid']}/environ").read_text())
+        return shell(command, in_data, executable)
+
+    url = "http://127.0.0.1:1/b/daily/x.sql.gz?X-Amz-Signature=canary-signature"
+    driver = Driver(
+        watched,
+        started,
+        lambda: {"daily/x.sql.gz": url},
+        renew_every=60,
+        progress=ProgressFile("", "run-1", "db1"),
+    )
+    with pytest.raises(OncallError, match=r"restore within 1\.5 s"):
+        driver.follow(timeout=1.5)
+    assert folder.stat() if folder.exists() else True
+    assert any('"phase": "load"' in text for text in driver_said)
+    assert not any("canary" in text for text in driver_said)
+
+
+@pytest.mark.parametrize("make", [slow, stuck_in_a_statement, stuck_in_an_index])
+@pytest.mark.parametrize("how", ["timeout", "term"])
+def test_an_abort_ends_everything_at_once(
+    postgres: PostgresServer, options: RestoreOptions, make: Callable[[], Iterator[ev.Event]], how: str
+) -> None:
+    started = start(options, make)
+    began = time.monotonic()
+    if how == "timeout":
+        with pytest.raises(OncallError, match="restore within 1 s"):
+            drive(started, timeout=1)
+    else:
+
+        def terminate(command: str, in_data: bytes | None = None, executable: str = "") -> dict[str, Any]:
+            if time.monotonic() - began > 1 and not gone(started["pid"]):
+                os.kill(started["pid"], signal.SIGTERM)
+            return shell(command, in_data)
+
+        url = {"daily/x.sql.gz": "http://127.0.0.1:1/x?X-Amz-Signature=canary-signature"}
+        result = Driver(
+            terminate, started, lambda: url, renew_every=60, progress=ProgressFile("", "", "")
+        ).follow()
+        assert result["error"]["kind"] == "aborted"
+    assert time.monotonic() - began < 8
+    assert wait_for(lambda: gone(started["pid"]))
+    assert ours(postgres, options.database) == []
+    assert live_rows(postgres, options.database) == 100
+    sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'oncall-run-1'"
+    assert wait_for(lambda: postgres.execute(sessions) == [(0,)])
+
+
+def test_a_job_without_its_controller_ends_itself(postgres: PostgresServer, options: RestoreOptions) -> None:
+    quick = RestoreOptions(**{**options.__dict__, "lease": 1.0})
+    started = start(quick, slow)
+    fifo = Path(started["folder"]) / "control"
+    message = '{"urls": {"daily/x.sql.gz": "http://127.0.0.1:1/x?X-Amz-Signature=canary-signature"}}\n'
+    fifo.write_text(message)
+    assert wait_for(lambda: ours(postgres, options.database) != [])
+    assert wait_for(lambda: gone(started["pid"]))
+    assert ours(postgres, options.database) == []
+    assert not Path(started["folder"]).exists()
+
+
+@pytest.mark.parametrize("phase", ["create", "load", "index", "analyze", "verify", "switch"])
+def test_a_killed_job_leaves_the_live_database_and_the_next_run_cleans_up(
+    postgres: PostgresServer, options: RestoreOptions, phase: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ansible_collections.oncall.runbooks.plugins.module_utils.restore import progress
+
+    real = progress.Progress.enter
+
+    def enter(self: progress.Progress, name: str, note: str = "") -> None:
+        real(self, name, note)
+        if name == phase:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(progress.Progress, "enter", enter)
+    started = start(options)
+    with pytest.raises(OncallError, match="it was killed before it could say why"):
+        drive(started)
+    monkeypatch.undo()
+    assert not Path(started["folder"]).exists()
+    assert live_rows(postgres, options.database) == 100
+    next_run = RestoreOptions(**{**options.__dict__, "run": "run-2"})
+    result = drive(start(next_run))
+    assert result.get("failed") is None, result
+    assert bool(result.get("resumed")) == (phase == "switch")
+    assert ours(postgres, options.database) == [next_run.before_name]
+    assert live_rows(postgres, options.database, "t") == 1000
+
+
+def test_a_failure_says_what_and_where_without_a_secret(options: RestoreOptions) -> None:
+    def broken() -> Iterator[ev.Event]:
+        yield from head()
+        yield from copy(chunks(500))
+        raise OncallError("read http://127.0.0.1/x?X-Amz-Signature=canary-signature", got="503")
+
+    result = drive(start(options, broken))
+    assert result["failed"]
+    assert result["phase"] == "load"
+    assert "canary" not in str(result)
+    assert "http://127.0.0.1/x?***" in result["msg"]
+
+
+def test_a_url_that_is_wanted_is_sent_again(options: RestoreOptions) -> None:
+    sent: list[int] = []
+
+    def sign() -> dict[str, str]:
+        sent.append(1)
+        return {"daily/x.sql.gz": f"http://127.0.0.1:1/x?n={len(sent)}&Signature=canary-signature"}
+
+    class Expired(HandSource):
+        def __init__(self, urls: control.UrlBook) -> None:
+            super().__init__()
+            self._urls = urls
+
+        def header(self) -> ev.DumpHeader:
+            first = self._urls.get("daily/x.sql.gz")
+            assert self._urls.get("daily/x.sql.gz", stale=first) != first
+            return super().header()
+
+    started = job.detach(options, lambda urls, progress: Expired(urls))
+    result = Driver(shell, started, sign, renew_every=60, progress=ProgressFile("", "", "")).follow()
+    assert result.get("failed") is None, result
+    assert len(sent) >= 2
+
+
+def test_scrub_takes_the_query_of_every_url() -> None:
+    said = control.scrub("GET https://h/b/k?X-Amz-Signature=abc&x=1 and X-Amz-Credential=me failed")
+    assert said == "GET https://h/b/k?*** and X-Amz-Credential=*** failed"
