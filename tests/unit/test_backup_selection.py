@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.backup_selection i
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError
 from backup_samples import EMPTY_GZIP, END, FORMAT, PATTERN, gzip_dump, sql_dump
+
+from runbook.rehearsal.postgres_server import PostgresServer
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 MB = 1_000_000
@@ -283,7 +286,7 @@ BIG = sql_dump(rows=20_000)
         (EMPTY_GZIP, "gzip file of nothing (20 B)"),
         (EMPTY_GZIP[:12], "cut to 12 B"),
         (gzip_dump()[:-9], "its end is missing"),
-        (gzip_dump()[:-9] + b"damagedxx", "damaged gzip file"),
+        (gzip_dump()[:-8] + b"\0\0\0\0" + gzip_dump()[-4:], "damaged gzip file"),
         (gzip.compress(sql_dump()[: -len(END)]), "the dump was cut"),
         (gzip.compress(b"pg_dump: error: connection failed\n"), "does not begin like a dump"),
         (gzip.compress(b"x" + BIG), ""),
@@ -296,6 +299,28 @@ BIG = sql_dump(rows=20_000)
 )
 def test_a_look_at_head_and_tail(content: bytes, words: str) -> None:
     assert (words in look(content)) if words else look(content) == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "packed", "cut"),
+    [
+        ("--format=plain", False, "without the line"),
+        ("--format=plain", True, "cut"),
+        ("--format=custom", False, "ends in the middle"),
+        ("--format=tar", False, "without its end"),
+    ],
+)
+def test_real_dumps_look_good_and_cut_ones_do_not(
+    postgres: PostgresServer, database: str, tmp_path: Path, *, option: str, packed: bool, cut: str
+) -> None:
+    postgres.execute(
+        "CREATE TABLE t AS SELECT n, md5(n::text) AS v FROM generate_series(1, 30000) n", database=database
+    )
+    target = tmp_path / "dump"
+    postgres.run("pg_dump", option, "--file", str(target), database=database)
+    content = gzip.compress(target.read_bytes()) if packed else target.read_bytes()
+    assert look(content) == ""
+    assert cut in look(content[: len(content) // 2])
 
 
 # Checksums beside a backup.
