@@ -17,7 +17,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--stack", type=Path, help="where its description goes (stack.json)")
         command.add_argument("--postgres", help="embedded, system or system-15; default: the first that runs")
         command.add_argument("--scale", type=float, default=1.0, help="size of the data, 1 is about 50 MB")
-        command.add_argument("--disk", type=int, default=0, help="bytes of the data disk, in a namespace only")
+        command.add_argument(
+            "--disk", type=int, default=0, help="bytes of the data disk, in a namespace only"
+        )
     commands.choices["keep"].add_argument("--folder", type=Path, required=True)
     for name, text in (("fault", "break it"), ("heal", "take a fault back"), ("down", "take it down")):
         command = commands.add_parser(name, help=text)

@@ -1,8 +1,8 @@
-"""A world of its own for a rehearsal: user, mount, network and process namespaces where the kernel allows them.
+"""A world of its own for a rehearsal: user, mount, network and process namespaces where they are allowed.
 
-Inside, the production's ports are free, a small disk can be mounted and filled, and everything that was started
-ends with the first process of the namespace, however that dies. Elsewhere rehearsals run as plain processes on
-free ports.
+Inside, the production's ports are free, a small disk can be mounted and filled, and everything that was
+started ends with the first process of the namespace, however that dies. Elsewhere rehearsals run as plain
+processes on free ports.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def available() -> bool:
 def run(command: Sequence[str]) -> int:
     """Run `command` isolated as well as this machine can, and return its exit status.
 
-    Where namespaces are not available the command runs as it is. It dies with this process either way; SIGTERM
-    is passed on to it.
+    Where namespaces are not available the command runs as it is. It dies with this process either way;
+    SIGTERM is passed on to it.
     """
     if not available():
         return _run_and_forward(list(command), first_child=False)

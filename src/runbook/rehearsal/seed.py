@@ -1,4 +1,4 @@
-"""The stand-in's cluster and dumps, made once per generator, server version and scale, then kept in a cache."""
+"""The stand-in's cluster and dumps: made once per generator, server version and scale, then cached."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _BUILD_SETTINGS = {
 
 @dataclass(frozen=True)
 class Seed:
-    """What the cache holds: a stopped cluster (tar), dumps from the oldest to the newest, what is true of the last."""
+    """What the cache holds: a stopped cluster (tar), its dumps, and what is true of the last of them."""
 
     folder: Path
 
@@ -180,7 +180,7 @@ def _dress(server: PostgresServer) -> None:
     for statement in (
         f"ALTER DATABASE {DATABASE} CONNECTION LIMIT 60",
         f"ALTER DATABASE {DATABASE} SET statement_timeout = '30s'",
-        f"ALTER DATABASE {DATABASE} SET search_path = \"$user\", public, billing",
+        f'ALTER DATABASE {DATABASE} SET search_path = "$user", public, billing',
         f"ALTER ROLE roost_readonly IN DATABASE {DATABASE} SET default_transaction_read_only = on",
         f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC",
         f"GRANT CONNECT, TEMPORARY ON DATABASE {DATABASE} TO roost_app",
@@ -196,12 +196,15 @@ def _script(server: PostgresServer, name: str, settings: dict[str, str]) -> None
 
 def run_script(server: PostgresServer, sql: str, settings: dict[str, str]) -> None:
     """Run a script in the stand-in's database as one transaction; it reads `settings` as `seed.<name>`."""
-    with contextlib.closing(server.connect(DATABASE)) as connection:
-        with connection, connection.cursor() as cursor:
-            cursor.execute("SET LOCAL statement_timeout = 0")
-            for key, value in settings.items():
-                cursor.execute("SELECT set_config(%s, %s, true)", (f"seed.{key}", value))
-            cursor.execute(sql)
+    with (
+        contextlib.closing(server.connect(DATABASE)) as connection,
+        connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SET LOCAL statement_timeout = 0")
+        for key, value in settings.items():
+            cursor.execute("SELECT set_config(%s, %s, true)", (f"seed.{key}", value))
+        cursor.execute(sql)
 
 
 def since_backup(server: PostgresServer, backup_time: str) -> None:

@@ -1,8 +1,8 @@
-"""The stand-in of Roost: a real PostgreSQL with its data, a real S3 API with its backups, described in one file.
+"""The stand-in of Roost: a real PostgreSQL with its data, a real S3 API with its backups, one description.
 
-A *keeper* process of its own owns the servers. It writes `stack.json`, waits, and takes everything down when it is
-told to, or when whoever must not outlive it dies. A *guard* (a second, tiny process) does the same should the keeper
-itself be killed.
+A *keeper* process of its own owns the servers. It writes `stack.json`, waits, and takes everything down when
+it is told to, or when the process that it must not outlive dies. A *guard* (a second, tiny process) does the
+same should the keeper itself be killed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,11 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Options:
-    """What a stack is made of: `postgres` as in choose_binaries, `scale` 1 = 50 MB, `disk` bytes (0 = fitting)."""
+    """What a stack is made of.
+
+    `postgres` is a label as in choose_binaries; `scale` 1 is about 50 MB; `disk` is in bytes,
+    0 for a fitting one.
+    """
 
     postgres: str | None = None
     scale: float = 1.0
@@ -91,7 +95,16 @@ def up(options: Options, path: Path | None = None, *, keep: bool = True) -> Stac
     folder.chmod(0o711)
     target = (path or folder / "stack.json").absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "runbook.rehearsal", "keep", "--folder", str(folder), "--stack", str(target)]
+    command = [
+        sys.executable,
+        "-m",
+        "runbook.rehearsal",
+        "keep",
+        "--folder",
+        str(folder),
+        "--stack",
+        str(target),
+    ]
     command += ["--scale", f"{options.scale:g}", "--disk", str(options.disk)]
     command += ["--postgres", options.postgres] if options.postgres else []
     with (folder / "keeper.log").open("ab") as log:
@@ -138,7 +151,7 @@ def running(options: Options, path: Path | None = None) -> Iterator[Stack]:
 
 
 def keep(options: Options, folder: Path, path: Path) -> None:
-    """Be the keeper: servers up, `ready` on standard output, then wait for SIGTERM. Runs until the stack is down."""
+    """Be the keeper: servers up, `ready` on standard output, then wait for SIGTERM."""
     wanted = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
     _post_guard(folder, path)
     try:
@@ -209,7 +222,19 @@ def _start(options: Options, folder: Path, path: Path) -> tuple[PostgresServer, 
     contents = store.objects(made, now)
     unfinished = store.key_of(now - timedelta(minutes=5))
     store.fill(bucket.client(), contents, unfinished)
-    facts = _describe(options, folder, server, bucket, made, contents)
+    facts = {
+        "system": SYSTEM,
+        "isolation": isolation.mode(),
+        "folder": str(folder),
+        "keeper_pid": os.getpid(),
+        "python": sys.executable,
+        "scale": options.scale,
+        "seed": str(made.folder),
+        "postgres": _describe_postgres(server),
+        "app": {"user": seed.APP_ROLE, "password": (folder / f"{seed.APP_ROLE}.password").read_text()},
+        "s3": _describe_store(bucket),
+        "backups": _describe_backups(contents, store.last_night(now)),
+    }
     path.touch(mode=0o600)
     path.write_text(json.dumps(facts, indent=1))
     return server, bucket
@@ -245,50 +270,38 @@ def _database(binaries: Any, made: seed.Seed, folder: Path, options: Options) ->
     return server
 
 
-def _describe(
-    options: Options,
-    folder: Path,
-    server: PostgresServer,
-    bucket: store.Store,
-    made: seed.Seed,
-    contents: list[store.BackupObject],
-) -> dict[str, Any]:
-    nightly = [item for item in contents if item.why == "nightly"]
+def _describe_postgres(server: PostgresServer) -> dict[str, Any]:
     return {
-        "system": SYSTEM,
-        "isolation": isolation.mode(),
-        "folder": str(folder),
-        "keeper_pid": os.getpid(),
-        "python": sys.executable,
-        "scale": options.scale,
-        "seed": str(made.folder),
-        "postgres": {
-            "label": server.binaries.label,
-            "version": server.binaries.version,
-            "host": "127.0.0.1",
-            "port": server.port,
-            "user": server.superuser,
-            "password": server.password,
-            "database": seed.DATABASE,
-            "maintenance_db": "postgres",
-            "folder": str(server.folder),
-            "data_dir": str(server.data),
-            "log_path": str(server.log),
-            "client_dir": str(server.binaries.bin_dir),
-        },
-        "app": {"user": seed.APP_ROLE, "password": (folder / f"{seed.APP_ROLE}.password").read_text()},
-        "s3": {
-            "endpoint_url": bucket.endpoint,
-            "port": bucket.port,
-            "access_key": bucket.access_key,
-            "secret_key": bucket.secret_key,
-            "bucket": store.BUCKET,
-            "prefix": store.PREFIX,
-            "rules": str(bucket.rules_path),
-        },
-        "backups": {
-            "good": nightly[-1].key,
-            "good_time": store.last_night(datetime.now(UTC)).isoformat(),
-            "decoys": {item.key: item.why for item in contents if item.why not in ("nightly", "checksum")},
-        },
+        "label": server.binaries.label,
+        "version": server.binaries.version,
+        "host": "127.0.0.1",
+        "port": server.port,
+        "user": server.superuser,
+        "password": server.password,
+        "database": seed.DATABASE,
+        "maintenance_db": "postgres",
+        "folder": str(server.folder),
+        "data_dir": str(server.data),
+        "log_path": str(server.log),
+        "client_dir": str(server.binaries.bin_dir),
+    }
+
+
+def _describe_store(bucket: store.Store) -> dict[str, Any]:
+    return {
+        "endpoint_url": bucket.endpoint,
+        "port": bucket.port,
+        "access_key": bucket.access_key,
+        "secret_key": bucket.secret_key,
+        "bucket": store.BUCKET,
+        "prefix": store.PREFIX,
+        "rules": str(bucket.rules_path),
+    }
+
+
+def _describe_backups(contents: list[store.BackupObject], newest: datetime) -> dict[str, Any]:
+    return {
+        "good": store.key_of(newest),
+        "good_time": newest.isoformat(),
+        "decoys": {item.key: item.why for item in contents if item.why not in ("nightly", "checksum")},
     }

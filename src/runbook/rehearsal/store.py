@@ -90,7 +90,9 @@ def _decoys(
         BackupObject(key_of(later[0]), gzip.compress(b"", mtime=0), later[0], "empty dump"),
         BackupObject(key_of(later[1]), good.content[: len(good.content) // 3], later[1], "truncated dump"),
         BackupObject(key_of(newest - timedelta(days=63)), old, later[2], "old dump uploaded again today"),
-        BackupObject(key_of(later[3], "perch_prod"), seed.foreign_dump.read_bytes(), later[3], "other system"),
+        BackupObject(
+            key_of(later[3], "perch_prod"), seed.foreign_dump.read_bytes(), later[3], "other system"
+        ),
         BackupObject(good.key + ".sha256", checksum, good.modified, "checksum"),
         BackupObject(PREFIX + "LATEST", Path(good.key).name.encode() + b"\n", later[3], "marker file"),
     ]

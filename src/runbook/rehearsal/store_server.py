@@ -1,8 +1,8 @@
 """Run moto's S3 as a stricter store: `python -m runbook.rehearsal.store_server PORT RULES`.
 
-moto takes any key and every upload is as old as the server. RULES, a JSON file read at each request, adds what a
-real store has: `access_keys` (others are refused as unknown), `denied` (every request is refused). An upload may
-carry the header `x-stand-in-last-modified` (seconds since 1970): a backup that was made last night.
+moto takes any key, and every upload is as old as the server. RULES, a JSON file read at each request, adds
+what a real store has: `access_keys` (others are refused as unknown), `denied` (every request is refused). An
+upload may carry the header `x-stand-in-last-modified` (seconds since 1970): a backup made last night.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Store:
     def _refusal(self, environ: dict[str, Any]) -> tuple[str, str] | None:
         rules = json.loads(self._rules.read_text())
         query = parse_qs(environ.get("QUERY_STRING", ""))
-        signed = environ.get("HTTP_AUTHORIZATION", "") + "Credential=" + query.get("X-Amz-Credential", [""])[0]
+        signed = (
+            environ.get("HTTP_AUTHORIZATION", "") + "Credential=" + query.get("X-Amz-Credential", [""])[0]
+        )
         key = re.search(r"Credential=([^/,\s]+)/", signed)
         if rules.get("denied"):
             return "AccessDenied", "Access Denied"
