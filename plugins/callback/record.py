@@ -1,0 +1,237 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Write the record of a runbook's run: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+from ansible.release import __version__ as ansible_version
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from runbook_engine import current, origin, state  # noqa: E402
+from runbook_engine.errors import EngineError  # noqa: E402
+from runbook_engine.pick import effect_of, phase_of, picked  # noqa: E402
+from runbook_engine.record import RecordWriter  # noqa: E402
+
+if TYPE_CHECKING:
+    from ansible.executor.stats import AggregateStats
+    from ansible.executor.task_result import CallbackTaskResult
+    from ansible.playbook import Playbook
+    from ansible.playbook.play import Play
+    from ansible.playbook.task import Task
+
+DOCUMENTATION = r"""
+name: record
+type: aggregate
+short_description: Writes the record of a runbook's run
+version_added: 0.1.0
+author: the oncall.runbooks authors (@oncall-runbooks)
+description:
+  - Writes every event of a run durably into the state folder, as it happens, each chained to the one before,
+    and the result at the end. See C(docs/record.md).
+  - A playbook without the variable C(runbook) in its first play is no runbook and is left alone.
+requirements:
+  - enabled in C(callbacks_enabled)
+"""
+
+_BAD = ("failed", "rescued", "ignored", "unreachable")
+
+# Facts that tasks of the role `run` set, and the event each becomes.
+_FACTS = {
+    "run_opened": "run.opened",
+    "run_refusal": "run.refused",
+    "run_recommendation": "recommendation",
+    "run_gate": "gate",
+    "run_undone": "undo.done",
+}
+
+
+class CallbackModule(CallbackBase):
+    """Turns what Ansible reports into events."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "aggregate"
+    CALLBACK_NAME = "record"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._writer: RecordWriter | None = None
+        self._pid = os.getpid()
+        self._numbers: dict[str, int] = {}
+        self._begun: dict[tuple[int, str], float] = {}
+        atexit.register(self._interrupted)
+
+    def v2_playbook_on_start(self, playbook: Playbook) -> None:
+        """Open the record, before any worker exists that would inherit the environment."""
+        for name in (current.RUN, current.FOLDER, current.PROGRESS, current.PROBLEM):
+            os.environ.pop(name, None)
+        plays = playbook.get_plays()
+        header = plays[0].vars.get("runbook") if plays else None
+        if not isinstance(header, dict):
+            return
+        try:
+            self._open(playbook, header, plays[0])
+        except (EngineError, OSError) as error:
+            reason = (
+                error.reason if isinstance(error, EngineError) else f"The run cannot be recorded: {error}."
+            )
+            os.environ[current.PROBLEM] = reason
+
+    def _open(self, playbook: Playbook, header: dict[str, Any], play: Play) -> None:
+        folder = state.create_run(state.state_dir(), os.environ.pop("RUNBOOK_RUN_ID", None))
+        self._writer = RecordWriter(folder)
+        self._numbers, self._begun = {}, {}
+        path = Path(playbook._file_name).resolve()
+        commit, dirty = origin.commit(path.parent)
+        self._append(
+            "run.started",
+            {
+                "run": folder.run,
+                "runbook": header,
+                "playbook": path.name,
+                "commit": commit,
+                "dirty": dirty,
+                "operator": origin.operator(),
+                "controller": origin.controller(),
+                "door": origin.door(),
+                "check_mode": bool(context.CLIARGS.get("check")),
+                "versions": {"record": 1, "ansible": ansible_version, "python": sys.version.split()[0]},
+                # Names only: a value may be a secret.
+                "options": sorted(play.get_variable_manager().extra_vars),
+            },
+        )
+        os.environ[current.RUN] = folder.run
+        os.environ[current.FOLDER] = str(folder.path)
+        os.environ[current.PROGRESS] = str(folder.progress)
+
+    def v2_playbook_on_play_start(self, play: Play) -> None:
+        """Note which play begins."""
+        if self._writer is not None:
+            self._append("play.started", {"name": play.get_name()})
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """Note that a play had no host: with plain Ansible this is not even an error."""
+        if self._writer is not None:
+            self._append("play.no_hosts", {})
+
+    def v2_runner_on_start(self, host: Any, task: Task) -> None:
+        """A step begins on a host."""
+        if self._writer is None:
+            return
+        number = self._numbers.setdefault(task._uuid, len(self._numbers) + 1)
+        name = host.get_name()
+        self._begun[number, name] = time.monotonic()
+        self._append(
+            "step.started",
+            {
+                "step": number,
+                "host": name,
+                "name": _step_name(task),
+                "phase": phase_of(task.tags),
+                "effect": effect_of(task.tags),
+                "action": task.action,
+            },
+        )
+
+    def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
+        """A step ended well."""
+        self._finished(result, "changed" if result.is_changed() else "ok")
+
+    def v2_runner_on_skipped(self, result: CallbackTaskResult) -> None:
+        """A step was not run: never to be read as healthy."""
+        self._finished(result, "skipped")
+
+    def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
+        """A step failed, whatever the playbook makes of it."""
+        rescued = "rescued" if _is_rescued(result.task) else "failed"
+        self._finished(result, "ignored" if ignore_errors else rescued)
+
+    def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
+        """The host of a step was lost."""
+        self._finished(result, "unreachable")
+
+    def _finished(self, result: CallbackTaskResult, status: str) -> None:
+        if self._writer is None:
+            return
+        task, host, values = result.task, result.host.get_name(), result.result
+        number = self._numbers.get(task._uuid, 0)
+        began = self._begun.pop((number, host), None)
+        ended = {
+            "step": number,
+            "host": host,
+            "name": _step_name(task),
+            "phase": phase_of(task.tags),
+            "status": status,
+            "changed": bool(result.is_changed()),
+            "duration_s": round(time.monotonic() - began, 3) if began is not None else None,
+        }
+        self._append("step.finished", {**ended, **picked(values, host, status in _BAD)})
+        self._note_facts(task, values)
+
+    def _note_facts(self, task: Task, values: dict[str, Any]) -> None:
+        """The role `run` speaks to the record through facts; nobody else can."""
+        facts = values.get("ansible_facts")
+        role = task._role.get_name() if task._role else ""
+        if role != "run" or not isinstance(facts, dict):
+            return
+        for name, kind in _FACTS.items():
+            if isinstance(facts.get(name), dict) and facts[name]:
+                self._append(kind, dict(facts[name]))
+
+    def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
+        """The playbook ended, well or not: write the result."""
+        hosts = {host: stats.summarize(host) for host in sorted(stats.processed)}
+        self._end("finished", hosts)
+
+    def _interrupted(self) -> None:
+        """The process ends without the end of the playbook: the record says so. Workers inherit this; not theirs."""
+        if os.getpid() == self._pid:
+            self._end("interrupted", {})
+
+    def _end(self, ended: str, hosts: dict[str, Any]) -> None:
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return
+        with writer:
+            writer.finish({"ended": ended, "hosts": hosts})
+
+    def _append(self, kind: str, data: dict[str, Any]) -> None:
+        """Store an event. A run that can no longer be recorded stops here: no step may follow it unrecorded."""
+        if self._writer is None:
+            return
+        try:
+            self._writer.append(kind, data)
+        except OSError as error:
+            path, self._writer = self._writer.folder.path, None
+            self._display.error(
+                f"The record in {path} cannot be written any more: {error.strerror}. The run stops before its next "
+                "step, because nothing may change unrecorded. Make room there, then look at the record."
+            )
+            # Ansible turns exceptions of callbacks into warnings and goes on; only this ends the run.
+            raise SystemExit(21) from error
+
+
+def _step_name(task: Task) -> str:
+    """The task's own sentence, without the role's name that Ansible puts before it."""
+    return str(task.name or task.action)
+
+
+def _is_rescued(task: Task) -> bool:
+    """Whether a block above the task will rescue its failure."""
+    child, parent = task, task._parent
+    while parent is not None:
+        main = {t._uuid for t in getattr(parent, "block", ())}
+        if getattr(parent, "rescue", None) and child._uuid in main:
+            return True
+        child, parent = parent, parent._parent
+    return False

@@ -1,0 +1,205 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""From the events of a run to its result: a pure function, the same at every door."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from runbook_engine.chain import Head
+from runbook_engine.ids import parse_timestamp
+from runbook_engine.verdict import decide
+
+SCHEMA = "https://oncall.runbooks/schema/result-1.json"
+PHASES = ("diagnose", "recommend", "mitigate", "verify")
+
+_STARTED = (
+    "runbook", "playbook", "commit", "dirty", "operator", "controller", "check_mode", "door", "versions", "options",
+)  # fmt: skip
+_OPENED = ("system", "severity", "group", "targets", "mitigation", "parameters", "undo", "clocks")
+
+
+def reduce(events: list[dict[str, Any]], head: Head) -> dict[str, Any]:
+    """Return the result of the run that `events` tell; `head` is the head of their chain.
+
+    A run without `run.finished` reduces too: its `ended` is `running`.
+    """
+    result = _blank()
+    steps: dict[tuple[int, str], dict[str, Any]] = {}
+    for event in events:
+        _apply(result, steps, event)
+    _finish(result, list(steps.values()), events)
+    result["record"] = {"events": head.events, "head": head.hash}
+    return result
+
+
+def _blank() -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "run": "",
+        "runbook": {},
+        "system": None,
+        "severity": None,
+        "group": None,
+        "targets": [],
+        "mode": "diagnose",
+        "mitigation": None,
+        "parameters": {},
+        "undo": None,
+        "check_mode": False,
+        "playbook": None,
+        "commit": None,
+        "dirty": None,
+        "operator": None,
+        "controller": None,
+        "door": None,
+        "versions": {},
+        "options": [],
+        "started_at": None,
+        "finished_at": None,
+        "duration_s": None,
+        "ended": "running",
+        "exit": {},
+        "clocks": {},
+        "refusal": None,
+        "gate": None,
+        "plan": None,
+        "phases": [],
+        "steps": [],
+        "counts": {},
+        "findings": [],
+        "recommendation": None,
+        "verification": {},
+        "evidence": [],
+        "undone": [],
+        "undone_elsewhere": [],
+        "approvals": [],
+        "communications": [],
+        "record": {},
+    }
+
+
+def _apply(
+    result: dict[str, Any], steps: dict[tuple[int, str], dict[str, Any]], event: dict[str, Any]
+) -> None:
+    kind, data = event["type"], event["data"]
+    if kind == "run.started":
+        result["run"], result["started_at"] = data["run"], event["at"]
+        result.update({key: data[key] for key in _STARTED if key in data})
+    elif kind == "run.opened":
+        result.update({key: data[key] for key in _OPENED if key in data})
+    elif kind == "run.refused" and result["refusal"] is None:
+        result["refusal"] = {key: data[key] for key in ("by", "kind", "reason", "next_step")}
+    elif kind == "recommendation":
+        result["recommendation"] = data
+    elif kind == "gate":
+        result["gate"], result["plan"] = {k: v for k, v in data.items() if k != "plan"}, data.get("plan")
+        result["mode"] = data["mode"]
+    elif kind in ("step.started", "step.finished"):
+        _step(steps, event)
+    elif kind == "undo.done":
+        same = data["run"] == result["run"]
+        result["undone" if same else "undone_elsewhere"].extend(data["steps"])
+    elif kind == "run.finished":
+        result["finished_at"], result["ended"] = event["at"], data["ended"]
+
+
+def _step(steps: dict[tuple[int, str], dict[str, Any]], event: dict[str, Any]) -> None:
+    data = event["data"]
+    key = (data["step"], data["host"])
+    if event["type"] == "step.started":
+        kept = {k: data[k] for k in ("name", "phase", "effect", "action", "host")}
+        steps[key] = {
+            "id": f"{data['step']}@{data['host']}", **kept, "status": "started", "changed": False,
+            "started_at": event["at"], "duration_s": None,
+        }  # fmt: skip
+    elif key in steps:
+        steps[key].update({k: v for k, v in data.items() if k not in ("step", "host", "name", "phase")})
+
+
+def _finish(result: dict[str, Any], steps: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
+    """Engine steps are how the engine works, not what was done to the system: only failures of them are told."""
+    refused = result["refusal"] is not None
+    result["steps"] = [
+        s
+        for s in steps
+        if s["phase"] != "engine" or (s["status"] in ("failed", "unreachable") and not refused)
+    ]
+    result["findings"] = _findings(result["steps"], "diagnose")
+    result["evidence"] = [{"step": s["id"], **e} for s in result["steps"] for e in s.get("evidence", ())]
+    result["phases"] = [p for p in (_phase(name, result) for name in PHASES) if p is not None]
+    result["counts"] = dict(sorted(Counter(s["status"] for s in result["steps"]).items()))
+    result["verification"] = _verification(result)
+    if result["plan"] is not None:
+        result["plan"] = {**result["plan"], **_predicted(result)}
+    if result["started_at"] and events:
+        ended = parse_timestamp(result["finished_at"] or events[-1]["at"])
+        result["duration_s"] = round((ended - parse_timestamp(result["started_at"])).total_seconds(), 3)
+    result["exit"] = decide(result)
+
+
+def _findings(steps: list[dict[str, Any]], phase: str) -> list[dict[str, Any]]:
+    """Findings of a phase; the last measurement of a check on a host counts."""
+    last = {(f["check"], f["host"]): f for s in steps if s["phase"] == phase for f in s.get("findings", ())}
+    return list(last.values())
+
+
+def findings_of(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return what the diagnosing steps among `events` found."""
+    steps = [e["data"] for e in events if e["type"] == "step.finished"]
+    return _findings(steps, "diagnose")
+
+
+def _phase(name: str, result: dict[str, Any]) -> dict[str, Any] | None:
+    steps = [s for s in result["steps"] if s["phase"] == name]
+    if name == "recommend" and result["recommendation"] is not None:
+        return {"name": name, "status": "ok", "steps": len(steps), "duration_s": 0.0}
+    if not steps:
+        return None
+    seen = {s["status"] for s in steps}
+    order = ("unreachable", "failed", "rescued", "started", "changed", "ok", "ignored", "skipped")
+    duration = round(sum(s["duration_s"] or 0.0 for s in steps), 3)
+    return {
+        "name": name,
+        "status": next(status for status in order if status in seen),
+        "steps": len(steps),
+        "duration_s": duration,
+    }
+
+
+def _verification(result: dict[str, Any]) -> dict[str, Any]:
+    steps = [s for s in result["steps"] if s["phase"] == "verify"]
+    findings = _findings(steps, "verify")
+    status, reason = _verified(steps, findings)
+    return {"status": status, "reason": reason, "findings": findings, "steps": [s["id"] for s in steps]}
+
+
+def _verified(steps: list[dict[str, Any]], findings: list[dict[str, Any]]) -> tuple[str, str]:
+    bad = [s for s in steps if s["status"] in ("failed", "rescued", "ignored", "unreachable", "started")]
+    if bad:
+        return "failed", f"{bad[0]['name']!r} on {bad[0]['host']}: {bad[0].get('msg') or bad[0]['status']}"
+    broken = [f for f in findings if f["status"] == "fail"]
+    if broken:
+        return "failed", f"{broken[0]['check']} on {broken[0]['host']}: {broken[0]['summary']}"
+    unknown = [f for f in findings if f["status"] == "unknown"]
+    if unknown:
+        return "not_run", f"{unknown[0]['check']} on {unknown[0]['host']} could not be verified."
+    if not [s for s in steps if s["status"] in ("ok", "changed")]:
+        return "not_run", "No verifying step ran, so nothing is verified."
+    return "passed", f"{len([s for s in steps if s['status'] != 'skipped'])} verifying steps passed."
+
+
+def _predicted(result: dict[str, Any]) -> dict[str, Any]:
+    steps = [s for s in result["steps"] if s["phase"] == "mitigate"]
+    ran = [s for s in steps if s["status"] != "skipped"]
+    predictions = [
+        {"step": s["id"], "name": s["name"], "prediction": s.get("prediction"), "diff": s.get("diff", [])}
+        for s in ran
+        if s["effect"] != "read"
+    ]
+    effects = Counter(s["effect"] for s in ran)
+    return {
+        "steps": {effect: effects.get(effect, 0) for effect in ("read", "change", "irreversible")},
+        "predicted": predictions,
+    }
