@@ -104,12 +104,9 @@ def test_the_time_in_the_name_counts_and_not_that_of_the_upload() -> None:
 
 def test_never_a_text_sort() -> None:
     changes = {"pattern": r"(?P<timestamp>\d+-\d+-\d{4})\.dump", "timestamp_format": "%d-%m-%Y"}
-    names = {
-        "postgres/09-11-2026.dump": at(9),
-        "postgres/20-11-2026.dump": at(20),
-        "postgres/21-01-2026.dump": at(1),
-    }
-    objects = [StoredObject(k, MB, w.replace(month=int(k[12:14]))) for k, w in names.items()]
+    january = datetime(2026, 1, 21, 3, 5, tzinfo=UTC)
+    uploads = {"09-11-2026": at(9), "20-11-2026": at(20), "21-01-2026": january}
+    objects = [StoredObject(f"postgres/{day}.dump", MB, when) for day, when in uploads.items()]
     chosen = judge(*objects, **changes).chosen
     assert chosen is not None
     assert chosen.key == "postgres/20-11-2026.dump"
@@ -320,7 +317,9 @@ def test_real_dumps_look_good_and_cut_ones_do_not(
     postgres.run("pg_dump", option, "--file", str(target), database=database)
     content = gzip.compress(target.read_bytes()) if packed else target.read_bytes()
     assert look(content) == ""
-    assert cut in look(content[: len(content) // 2])
+    # The end of a cut gzip file is any number: one in a few hundred is plausible by chance.
+    found = [cut in look(content[: len(content) * tenth // 20]) for tenth in range(8, 18)]
+    assert sum(found) >= (8 if packed else 10)
 
 
 # Checksums beside a backup.
