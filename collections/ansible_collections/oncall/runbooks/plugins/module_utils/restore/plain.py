@@ -100,13 +100,14 @@ class PlainReader:
     """Turns the bytes of a plain dump into events.
 
     After the last event `marker` tells that the dump's own end was there, `skipped` what was left out, and
-    `header` what the dump says about itself.
+    `facts` what the dump says about itself. `rows_only`: the input is one table's INSERTs, with no end mark.
     """
 
-    def __init__(self, blocks: Iterable[bytes]) -> None:
+    def __init__(self, blocks: Iterable[bytes], *, rows_only: bool = False) -> None:
         self._feed = Feed(blocks)
         self._rules = Rules()
-        self._section = ev.PRE_DATA
+        self._section = ev.DATA if rows_only else ev.PRE_DATA
+        self._rows_only = rows_only
         self._standard_strings = True
         self._restricted: Optional[str] = None
         self._last = "its first lines"
@@ -135,7 +136,7 @@ class PlainReader:
                     "read the dump", on="line %d" % self._feed.line, got="it goes on " + str(cut)
                 ) from cut
             raise self._truncated(str(cut)) from cut
-        if not self.marker:
+        if not self.marker and not self._rows_only:
             raise self._truncated("after " + self._last)
         if self._restricted is not None:
             raise self._truncated(r"before the \unrestrict line that ends it")
