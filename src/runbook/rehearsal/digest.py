@@ -16,7 +16,7 @@ _IDENTITY = """
 SELECT d.oid::bigint, r.rolname, pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, d.datconnlimit,
        d.datallowconn, t.spcname, shobj_description(d.oid, 'pg_database'),
        ARRAY(SELECT a::text FROM unnest(d.datacl) a ORDER BY 1),
-       ARRAY(SELECT coalesce(s.setrole::regrole::text, '') || ': ' || c
+       ARRAY(SELECT CASE WHEN s.setrole = 0 THEN c ELSE s.setrole::regrole || ': ' || c END
              FROM pg_db_role_setting s, unnest(s.setconfig) c
              WHERE s.setdatabase = d.oid AND c NOT LIKE 'oncall_runbooks.%%' ORDER BY 1)
 FROM pg_database d JOIN pg_roles r ON r.oid = d.datdba JOIN pg_tablespace t ON t.oid = d.dattablespace

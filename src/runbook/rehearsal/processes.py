@@ -67,6 +67,15 @@ def unprivileged_prefix() -> tuple[str, ...]:
     )
 
 
+def alive(pid: int) -> bool:
+    """Whether process `pid` lives; one that has ended and only waits to be collected does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
 def own(*paths: Path) -> None:
     """Give files to the user that `unprivileged_prefix` switches to; nothing to do where it keeps the uid."""
     if "setpriv" in "".join(unprivileged_prefix()[:1]):

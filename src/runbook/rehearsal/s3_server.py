@@ -40,11 +40,20 @@ class S3Server:
 
     def start(self) -> None:
         """Start the server and wait until it listens."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Start the server; what it needs a second for can be used for something else."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.port = self.port or free_port()
         self._process = Process(self._command(), log=self.folder / "s3.log", env=self._environment())
         self._process.start()
-        self._process.ready(lambda: accepts_connections(self.port), timeout=30)
+
+    def wait_ready(self) -> None:
+        """Wait until the launched server listens."""
+        if self._process is not None:
+            self._process.ready(lambda: accepts_connections(self.port), timeout=30)
 
     @property
     def process_id(self) -> int:

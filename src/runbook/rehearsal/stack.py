@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,7 +24,13 @@ from typing import Any
 
 from runbook.rehearsal import isolation, seed, store
 from runbook.rehearsal.postgres_server import PostgresServer, choose_binaries
-from runbook.rehearsal.processes import StandInError, accepts_connections, die_with_parent, wait_until
+from runbook.rehearsal.processes import (
+    StandInError,
+    accepts_connections,
+    alive,
+    die_with_parent,
+    wait_until,
+)
 
 SYSTEM = "roost"
 _DISK_FACTOR, _DISK_BASE = 6, 384 << 20
@@ -197,17 +202,10 @@ def _clear(folder: Path) -> None:
         with contextlib.suppress(OSError, ValueError, IndexError):
             pid = int(pid_file.read_text().split()[0])
             os.kill(pid, signal.SIGKILL)
-            _gone(pid)
+            wait_until(lambda pid=pid: not alive(pid), timeout=5, what="the end of a server")  # type: ignore[misc]
     with contextlib.suppress(OSError):
         subprocess.run(["umount", "--lazy", str(folder / "disk")], capture_output=True, check=False)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _gone(pid: int) -> None:
-    for _ in range(200):
-        if not Path(f"/proc/{pid}").exists():
-            return
-        time.sleep(0.01)
 
 
 def _start(options: Options, folder: Path, path: Path) -> tuple[PostgresServer, store.Store]:
@@ -215,11 +213,12 @@ def _start(options: Options, folder: Path, path: Path) -> tuple[PostgresServer, 
     binaries = choose_binaries(options.postgres)
     made = seed.seed_for(binaries, options.scale)
     bucket = store.Store(folder / "s3", _port(9000))
-    bucket.start()
+    bucket.launch()
     (folder / "s3" / "pid").write_text(str(bucket.process_id))
     server = _database(binaries, made, folder, options)
     seed.since_backup(server, store.last_night(now).isoformat())
     contents = store.objects(made, now)
+    bucket.wait_ready()
     unfinished = store.key_of(now - timedelta(minutes=5))
     store.fill(bucket.client(), contents, unfinished)
     facts = {

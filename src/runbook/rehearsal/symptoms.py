@@ -20,7 +20,7 @@ from typing import Any
 import psycopg2
 
 from runbook.rehearsal import seed, store
-from runbook.rehearsal.processes import StandInError, free_port, unprivileged_prefix, wait_until
+from runbook.rehearsal.processes import StandInError, alive, free_port, unprivileged_prefix, wait_until
 from runbook.rehearsal.stack import Stack
 
 _PAGE = 8192
@@ -108,7 +108,7 @@ def _signal(signum: signal.Signals) -> Callable[[Stack], None]:
 def _kill(stack: Stack) -> None:
     pid = _postmaster(stack)
     os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not Path(f"/proc/{pid}").exists(), timeout=5, what="the end of the postmaster")
+    wait_until(lambda: not alive(pid), timeout=5, what="the end of the postmaster")
 
 
 def _holder(stack: Stack) -> Path:
