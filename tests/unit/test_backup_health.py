@@ -62,6 +62,7 @@ def test_a_healthy_bucket_is_ok(any_s3: S3Server, any_bucket: str) -> None:
     assert {f["host"] for f in result["findings"]} == {"db1"}
     assert result["backup"]["key"] == newest
     assert result["backup"]["age_hours"] == pytest.approx(24, abs=0.1)
+    assert result["backup"]["dump"]["server_version"] == "15.13"
     assert [c["verdict"] for c in result["candidates"]] == ["chosen", "good", "good"]
     assert result["changed"] is False
 

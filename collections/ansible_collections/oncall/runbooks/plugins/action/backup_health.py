@@ -6,7 +6,7 @@ from __future__ import annotations
 
 __metaclass__ = type
 
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, List, Mapping
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_finder import (
     Found,
@@ -20,6 +20,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.backup_findings im
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names import Rules
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.source import describe
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.source_errors import TruncatedError
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_catalog import S3Catalog, S3Settings
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction
 
@@ -44,11 +46,25 @@ class ActionModule(ControllerAction):
 def _measured(options: Mapping[str, Any]) -> Dict[str, Any]:
     rules = Rules.from_options(options)
     found: Found = find_backup(S3Catalog(S3Settings.from_options(options)), rules)
+    backup, warnings = summary_of(found), list(found.all_warnings)
+    if backup:
+        backup["dump"] = _dump(found.head, warnings)
     result: Dict[str, Any] = {
         "findings": findings_of(found, options["max_age_hours"]),
-        "backup": summary_of(found),
+        "backup": backup,
         "candidates": candidates_of(found),
     }
-    if found.all_warnings:
-        result["warnings"] = list(found.all_warnings)
+    if warnings:
+        result["warnings"] = warnings
     return result
+
+
+def _dump(head: bytes, warnings: List[str]) -> Dict[str, Any]:
+    """Return what the beginning of the backup says of its origin; empty when that is not in its head."""
+    try:
+        return describe(head).as_dict()
+    except TruncatedError:
+        return {}  # a long table of contents goes on behind the head
+    except OncallError as error:
+        warnings.append(error.message)
+        return {}
