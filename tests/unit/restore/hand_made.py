@@ -76,6 +76,8 @@ class HandSource:
         self._make = make
         self.size = size
         self.closed = False
+        self.warnings: list[str] = []
+        self.skipped: list[ev.Skipped] = []
         self.header_is = ev.DumpHeader("plain", "gzip", "14.0", "14.0")
 
     def header(self) -> ev.DumpHeader:

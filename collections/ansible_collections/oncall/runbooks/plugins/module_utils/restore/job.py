@@ -162,6 +162,7 @@ def _become_job(options: RestoreOptions, folder: JobFolder, make_source: MakeSou
                 stream.write(str(pid))
             os._exit(0)
         _leave_pipes()
+        _leave_environment()
         os.chdir("/")
         Job(options, folder, make_source).run()
         _await_collection(folder, options.lease)
@@ -175,6 +176,14 @@ def _leave_pipes() -> None:
     for standard in (0, 1, 2):
         os.dup2(null, standard)
     os.closerange(3, 1024)
+
+
+def _leave_environment() -> None:
+    """Keep what programs need to run; a task's `environment` may hold secrets, which children would show."""
+    kept = ("PATH", "HOME", "USER", "LANG", "TMPDIR", "TZ")
+    for name in list(os.environ):
+        if name not in kept and not name.startswith(("LC_", "PG", "DOCKER_")):
+            del os.environ[name]
 
 
 def _await_collection(folder: JobFolder, lease: float) -> None:

@@ -8,8 +8,8 @@ __metaclass__ = type
 
 import contextlib
 import time
-from dataclasses import replace
-from typing import Any, Callable, Dict, Iterator, Optional, Protocol
+from dataclasses import asdict, replace
+from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
@@ -24,7 +24,11 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore import (
     switch,
     verify,
 )
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore.events import DumpHeader, Event
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.events import (
+    DumpHeader,
+    Event,
+    Skipped,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import Sessions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
@@ -37,6 +41,11 @@ class Source(Protocol):
     """Where the dump comes from."""
 
     size: int
+    warnings: List[str]
+
+    @property
+    def skipped(self) -> List[Skipped]:
+        """Statements of the dump that are not for this database."""
 
     def header(self) -> DumpHeader:
         """Read the head of the dump."""
@@ -148,7 +157,10 @@ class Restore:
         finally:
             connection.close()
         self._sessions.close_all()
-        return job_result.verified(self._loaded, counted, checks, int(size))
+        result = job_result.verified(self._loaded, counted, checks, int(size))
+        result["load_warnings"] += self.source.warnings
+        result["skipped"] = [asdict(skipped) for skipped in self.source.skipped]
+        return result
 
     def _switch(self, connection: Any, plan: inspect.Plan) -> Dict[str, Any]:
         opts = self.options

@@ -1,0 +1,276 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The part of pg_restore_r2 that runs on the target; the action plugin of the same name drives it."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: pg_restore_r2
+short_description: Restore a PostgreSQL database from an S3 bucket, verified, switched in milliseconds
+version_added: 0.1.0
+description:
+  - Chooses a backup in the bucket, streams it into a new database beside the live one, proves that everything
+    in the backup is there, and only then gives the new database the live one's name.
+  - The old database is kept under another name until it is released, so the restore can be undone.
+  - Whatever fails, and whenever the module is killed, the live database stays as it was.
+  - Nothing is staged on a disk. The bucket's credentials stay on the controller; the target only ever gets
+    URLs that expire.
+author:
+  - the oncall.runbooks authors (@oncall-runbooks)
+extends_documentation_fragment:
+  - oncall.runbooks.postgres
+  - oncall.runbooks.s3
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check mode and return what it would do.
+    details: Looks at everything, writes nothing to the server, and predicts names, sizes and duration.
+  diff_mode:
+    support: full
+    description: Returns what has changed.
+    details: The databases before and after; in check mode the same text.
+  idempotent:
+    support: full
+    description: Does what it did already only with O(force).
+    details: A backup that the live database was restored from is not restored again; an undo is not repeated.
+options:
+  database:
+    description: The live database, by the name its clients use.
+    type: str
+    required: true
+  state:
+    description:
+      - V(restored) restores a backup.
+      - V(undone) puts the database back that was live before O(run).
+      - V(released) drops what O(run) kept; this cannot be taken back.
+    type: str
+    choices: [restored, undone, released]
+    default: restored
+  run:
+    description:
+      - Names the databases that are made, and says whose restore to undo or release.
+      - Default is E(ONCALL_RUN_ID) of the controller, else a new id.
+    type: str
+    default: ""
+  bucket:
+    description: Bucket that holds the backups. Required to restore.
+    type: str
+    required: false
+    default: ""
+  pattern:
+    description: Regular expression that the name of a backup matches. Required unless O(key) is given.
+    type: str
+    required: false
+    default: ""
+  key:
+    description: Restore exactly this object (or folder, for a backup in directory format).
+    type: str
+    default: ""
+  checks:
+    description: Queries that must return true in the restored database before it is switched.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: What the query proves, for the report.
+        type: str
+        required: true
+      sql:
+        description: A query that returns one row with true. Runs in a read-only transaction.
+        type: str
+        required: true
+  jobs:
+    description: Sessions that load rows at the same time; twice as many build indexes.
+    type: int
+    default: 2
+  switch:
+    description: Whether the restored database takes the live one's name, or stays beside it for inspection.
+    type: bool
+    default: true
+  in_place:
+    description:
+      - Drop the live database first, when there is no room for two.
+      - Needs O(confirm_in_place), and makes a verified safety copy in the bucket before anything is dropped.
+    type: bool
+    default: false
+  confirm_in_place:
+    description: The name of O(database), to confirm O(in_place).
+    type: str
+    default: ""
+  force:
+    description: Restore again what the live database was restored from already.
+    type: bool
+    default: false
+  container:
+    description: Container the server lives in; its client programs are run inside it.
+    type: str
+    default: ""
+  container_engine:
+    description: Program that reaches O(container).
+    type: str
+    default: docker
+  client_dir:
+    description: Folder of the server's client programs on the target. Empty means E(PATH).
+    type: path
+    default: ""
+  url_expiry:
+    description: Seconds that a URL given to the target is valid; it is renewed as long as the restore runs.
+    type: int
+    default: 900
+  stall_timeout:
+    description: Seconds without a byte from the store after which a request is begun anew.
+    type: float
+    default: 30
+  lease:
+    description: Seconds the restore lives on when its controller is gone, before it cleans up and ends.
+    type: float
+    default: 15
+  timeout:
+    description: Seconds the whole restore may take; V(0) means no limit.
+    type: float
+    default: 0
+  keep_failed:
+    description: Keep a restored database that failed its verification, for inspection.
+    type: bool
+    default: false
+  backup:
+    description: Filled in by the action plugin. A value given in a task is refused.
+    type: dict
+seealso:
+  - module: oncall.runbooks.backup_health
+"""
+
+EXAMPLES = r"""
+- name: Plan the restore of the newest good backup from before the damage
+  oncall.runbooks.pg_restore_r2:
+    database: roost_prod
+    endpoint_url: "{{ backup_endpoint_url }}"
+    bucket: roost-backups
+    prefix: postgres/
+    pattern: 'roost_(?P<timestamp>\d{8}T\d{6}Z)\.sql\.gz'
+    access_key: "{{ backup_access_key }}"
+    secret_key: "{{ backup_secret_key }}"
+    before: "2026-11-21T06:40:00Z"
+    checks:
+      - name: there are subscribers
+        sql: SELECT count(*) > 0 FROM subscribers
+  check_mode: true
+  diff: true
+
+- name: Take the restore of one run back
+  oncall.runbooks.pg_restore_r2:
+    database: roost_prod
+    state: undone
+    run: 20261121t064300z-7f3a9c
+
+- name: Let go of the old database
+  oncall.runbooks.pg_restore_r2:
+    database: roost_prod
+    state: released
+    run: 20261121t064300z-7f3a9c
+"""
+
+RETURN = r"""
+prediction:
+  description: Names, sizes (bytes) and duration (seconds), the same for check mode and for real.
+  returned: when restoring
+  type: dict
+backup:
+  description: The chosen backup, and why each other was rejected.
+  returned: when restoring
+  type: dict
+data_loss:
+  description: Age of the backup in seconds, and the rows per table of the live database that are newer.
+  returned: when restoring
+  type: dict
+tables:
+  description: Rows of each table of the backup, counted in the restored database.
+  returned: when restored
+  type: dict
+verification:
+  description: What was proved before the switch.
+  returned: when restored
+  type: dict
+window_ms:
+  description: Milliseconds during which connections to the live name were refused.
+  returned: when switched
+  type: float
+undo:
+  description: How exactly this change is taken back.
+  returned: when switched
+  type: dict
+durations_s:
+  description: Seconds each phase took.
+  returned: when restored or failed
+  type: dict
+error:
+  description: What was tried, on what, what came back and what to do next.
+  returned: on failure
+  type: dict
+"""
+
+from typing import Any, Dict
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import job, job_source, job_undo
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
+
+
+def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """Undo or release at once; for a restore start the job and say where it is."""
+    pg.require_psycopg2()
+    options = RestoreOptions.from_params(params, check_mode)
+    if params["state"] == "undone":
+        return job_undo.undo(options)
+    if params["state"] == "released":
+        return job_undo.release(options)
+    made = job_source.maker(options, params["backup"])
+    return {"changed": False, "job": job.detach(options, made)}
+
+
+def argument_spec() -> Dict[str, Any]:
+    """Return the options that the target needs: those of the bucket stay on the controller."""
+    return {
+        **pg.argument_spec(),
+        "database": {"type": "str", "required": True},
+        "state": {"type": "str", "choices": ["restored", "undone", "released"], "default": "restored"},
+        "run": {"type": "str", "required": True},
+        "checks": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {"name": {"type": "str", "required": True}, "sql": {"type": "str", "required": True}},
+        },
+        "jobs": {"type": "int", "default": 2},
+        "switch": {"type": "bool", "default": True},
+        "in_place": {"type": "bool", "default": False},
+        "confirm_in_place": {"type": "str", "default": ""},
+        "force": {"type": "bool", "default": False},
+        "container": {"type": "str", "default": ""},
+        "container_engine": {"type": "str", "default": "docker"},
+        "client_dir": {"type": "path", "default": ""},
+        "stall_timeout": {"type": "float", "default": 30},
+        "lease": {"type": "float", "default": 15},
+        "timeout": {"type": "float", "default": 0},
+        "keep_failed": {"type": "bool", "default": False},
+        "backup": {"type": "dict"},
+    }
+
+
+def main() -> None:
+    """Validate, run, and exit."""
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    try:
+        module.exit_json(**run(module.params, module.check_mode))
+    except OncallError as error:
+        module.fail_json(msg=error.message, error=error.as_dict())
+
+
+if __name__ == "__main__":
+    main()
