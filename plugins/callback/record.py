@@ -17,10 +17,10 @@ from ansible.release import __version__ as ansible_version
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from runbook_engine import current, origin, state  # noqa: E402
-from runbook_engine.errors import EngineError  # noqa: E402
-from runbook_engine.pick import effect_of, phase_of, picked  # noqa: E402
-from runbook_engine.record import RecordWriter  # noqa: E402
+from runbook_engine import current, origin, state
+from runbook_engine.errors import EngineError
+from runbook_engine.pick import effect_of, phase_of, picked
+from runbook_engine.record import RecordWriter
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
@@ -52,6 +52,7 @@ _FACTS = {
     "run_recommendation": "recommendation",
     "run_gate": "gate",
     "run_undone": "undo.done",
+    "run_closed": "run.closed",
 }
 
 
@@ -186,7 +187,9 @@ class CallbackModule(CallbackBase):
             return
         for name, kind in _FACTS.items():
             if isinstance(facts.get(name), dict) and facts[name]:
-                self._append(kind, dict(facts[name]))
+                # The result is made of the events: only its exit is told again.
+                data = {"exit": facts[name]["exit"]} if name == "run_closed" else dict(facts[name])
+                self._append(kind, data)
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """The playbook ended, well or not: write the result."""

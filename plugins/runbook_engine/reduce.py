@@ -27,8 +27,12 @@ def reduce(events: list[dict[str, Any]], head: Head) -> dict[str, Any]:
     """
     result = _blank()
     steps: dict[tuple[int, str], dict[str, Any]] = {}
+    closed = False
     for event in events:
-        _apply(result, steps, event)
+        # After the run is closed its verdict stands: what follows only carries it to the caller.
+        closed = closed or event["type"] == "run.closed"
+        if not closed or event["type"] == "run.finished":
+            _apply(result, steps, event)
     _finish(result, list(steps.values()), events)
     result["record"] = {"events": head.events, "head": head.hash}
     return result

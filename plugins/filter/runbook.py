@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filters of the role `run`: they hand the engine's plain functions to tasks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from runbook_engine import chain, current, gate, origin, recommend, reduce, request, undo
+from runbook_engine.errors import EngineError
+from runbook_engine.ids import timestamp
+from runbook_engine.plain import plain
+
+
+def run_open(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `{opened, refusal}` of a run; `given`: system, groups, variables."""
+
+    def opened() -> dict[str, Any]:
+        events, _head = current.current_events()
+        groups = {str(k): plain(v) for k, v in given["groups"].items()}
+        options = next(e["data"]["options"] for e in events if e["type"] == "run.started")
+        return request.check_request(
+            plain(header), plain(given.get("system")), groups, given["variables"], options
+        )
+
+    return _guarded("open", "opened", opened)
+
+
+def run_recommend(header: Any) -> dict[str, Any]:
+    """Return `{recommendation, refusal}` from what the record says was found."""
+
+    def recommendation() -> dict[str, Any]:
+        events, _head = current.current_events()
+        return recommend.recommend(plain(header), reduce.findings_of(events))
+
+    return _guarded("recommend", "recommendation", recommendation)
+
+
+def run_gate(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `{gate, refusal}`; `given`: targets, alive, check_mode, confirm, plan_digest, max_age_s, content."""
+
+    def decided() -> dict[str, Any]:
+        events, _head = current.current_events()
+        asked = gate.Request(
+            header=plain(header),
+            events=events,
+            targets=plain(given["targets"]),
+            alive=plain(given["alive"]),
+            check_mode=bool(given["check_mode"]),
+            confirm=str(given.get("confirm") or ""),
+            content=origin.content_digest(sorted({Path(p) for p in plain(given["content"])})),
+            undos=_undos(events, plain(given["targets"])),
+            expected_digest=str(given.get("plan_digest") or ""),
+            max_age_s=float(given["max_age_s"]),
+        )
+        return gate.judge(asked)
+
+    return _guarded("gate", "gate", decided)
+
+
+def run_undo(run: str, targets: list[str]) -> list[dict[str, Any]]:
+    """Return the changes of `run` that can be taken back, the last first."""
+    events, _head = current.current_events()
+    opened = next(e["data"] for e in events if e["type"] == "run.opened")
+    state = current.current_run().path.parent.parent
+    try:
+        return undo.plan_undo(state, str(run), opened["system"], plain(targets))
+    except gate.Refused:
+        if str(run) == current.current_run().run:
+            return []
+        raise
+
+
+def run_result(_unused: Any) -> dict[str, Any]:
+    """Return the result of this run as it is now, as if the run ended here."""
+    events, head = current.current_events()
+    end = {
+        "n": head.events + 1,
+        "at": timestamp(),
+        "type": "run.finished",
+        "data": {"ended": "finished", "hosts": {}},
+    }
+    return reduce.reduce([*events, end], chain.Head(head.events, head.hash))
+
+
+def _undos(events: list[dict[str, Any]], targets: list[str]) -> list[dict[str, Any]]:
+    run = next((e["data"]["undo"] for e in events if e["type"] == "run.opened"), None)
+    return run_undo(run, targets) if run else []
+
+
+def _guarded(by: str, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """A refusal is data: it is recorded first, then a task fails with it."""
+    try:
+        return {key: work(), "refusal": {}}
+    except EngineError as error:
+        return {key: {}, "refusal": {"by": by, **error.as_dict(), "message": str(error)}}
+
+
+class FilterModule:
+    """The names under which Ansible finds the filters."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters."""
+        return {
+            "run_open": run_open,
+            "run_recommend": run_recommend,
+            "run_gate": run_gate,
+            "run_undo": run_undo,
+            "run_result": run_result,
+        }
