@@ -26,6 +26,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--stack", type=Path, required=True, help="its stack.json")
         if name != "down":
             command.add_argument("fault", help="one of the names that `faults` lists")
+            command.add_argument("--picture", type=Path, help="file to keep the state before the runbook in")
     commands.add_parser("faults", help="list the faults")
     for name, text in (("isolated", "run a command in namespaces of its own"), ("inside", argparse.SUPPRESS)):
         commands.add_parser(name, help=text).add_argument("argv", nargs=argparse.REMAINDER)
@@ -60,7 +61,12 @@ def _run(options: argparse.Namespace) -> int:
     elif options.command == "down":
         stack.down(stack.Stack(options.stack))
     else:
-        symptoms.find(options.fault).run(options.command, stack.Stack(options.stack))
+        there = stack.Stack(options.stack)
+        symptoms.find(options.fault).run(options.command, there)
+        if options.picture:
+            from runbook.rehearsal import outside  # noqa: PLC0415
+
+            outside.save_picture(outside.picture(there), options.picture)
     return 0
 
 

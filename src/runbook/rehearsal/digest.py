@@ -27,7 +27,7 @@ _IDENTITY_NAMES = (
 )  # fmt: skip
 
 _OURS = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_t%'"
-_SCHEMA = Path(__file__).with_name("digest_schema.sql").read_text()
+_SCHEMA = (Path(__file__).parent / "data" / "digest_schema.sql").read_text()
 _TABLES = f"""
 SELECT c.oid::regclass::text, pg_relation_size(c.oid) / current_setting('block_size')::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,16 @@ def picture(stack: Stack) -> Picture:
     """Take the state of the server."""
     rows = stack.server().execute("SELECT datname, oid::bigint FROM pg_database")
     return Picture(digest_of(stack), dict(rows))
+
+
+def save_picture(taken: Picture, path: Path) -> None:
+    """Keep a picture in a file."""
+    path.write_text(json.dumps(asdict(taken)))
+
+
+def load_picture(path: Path) -> Picture:
+    """Return a picture that was kept in a file."""
+    return Picture(**json.loads(path.read_text()))
 
 
 def picture_differences(before: Picture, after: Picture, *, databases: bool = True) -> list[str]:

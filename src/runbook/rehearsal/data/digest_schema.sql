@@ -32,7 +32,8 @@ FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype IN 
 UNION ALL
 SELECT 'extension ' || extname, extversion FROM pg_extension
 UNION ALL
-SELECT 'statistics ' || s.oid::regclass, pg_get_statisticsobjdef(s.oid) FROM pg_statistic_ext s
+SELECT 'statistics ' || s.stxnamespace::regnamespace || '.' || s.stxname, pg_get_statisticsobjdef(s.oid)
+FROM pg_statistic_ext s
 UNION ALL
 SELECT 'default rights ' || concat_ws(' ', d.defaclrole::regrole, n.nspname, d.defaclobjtype), ARRAY(SELECT r::text FROM unnest(d.defaclacl) r ORDER BY 1)::text
 FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace
