@@ -51,7 +51,7 @@ def drive(started: dict[str, Any], progress: Path | None = None, **more: Any) ->
     return Driver(
         shell,
         started,
-        lambda: {"daily/x.sql.gz": url},
+        lambda wants, state: {"daily/x.sql.gz": url},
         renew_every=60,
         progress=ProgressFile(str(progress or ""), "run-1", "db1"),
     ).follow(**more)
@@ -141,7 +141,7 @@ def test_the_private_folder_holds_no_url(options: RestoreOptions) -> None:
     driver = Driver(
         watched,
         started,
-        lambda: {"daily/x.sql.gz": url},
+        lambda wants, state: {"daily/x.sql.gz": url},
         renew_every=60,
         progress=ProgressFile("", "run-1", "db1"),
     )
@@ -171,7 +171,7 @@ def test_an_abort_ends_everything_at_once(
 
         url = {"daily/x.sql.gz": "http://127.0.0.1:1/x?X-Amz-Signature=canary-signature"}
         result = Driver(
-            terminate, started, lambda: url, renew_every=60, progress=ProgressFile("", "", "")
+            terminate, started, lambda wants, state: url, renew_every=60, progress=ProgressFile("", "", "")
         ).follow()
         assert result["error"]["kind"] == "aborted"
     assert time.monotonic() - began < 8
@@ -238,7 +238,7 @@ def test_a_failure_says_what_and_where_without_a_secret(options: RestoreOptions)
 def test_a_url_that_is_wanted_is_sent_again(options: RestoreOptions) -> None:
     sent: list[int] = []
 
-    def sign() -> dict[str, str]:
+    def sign(wants: object, state: object) -> dict[str, str]:
         sent.append(1)
         return {"daily/x.sql.gz": f"http://127.0.0.1:1/x?n={len(sent)}&Signature=canary-signature"}
 

@@ -23,6 +23,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import Usag
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_catalog import S3Catalog, S3Settings
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver, ProgressFile
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_signer import Signer
 
 _BUCKET_OPTIONS = frozenset(S3Settings.__dataclass_fields__) | {
     "pattern",
@@ -67,17 +68,21 @@ class ActionModule(ControllerAction):
         started = self._module({**_for_target(options), "backup": backup}, task_vars)
         if started.get("failed") or "job" not in started:
             return started
-        keys = [part.key for part in chosen.parts]
+        signer = Signer(catalog, [part.key for part in chosen.parts], options)
         driver = Driver(
             self._low_level_execute_command,
             started["job"],
-            lambda: {key: catalog.presign(key, options["url_expiry"]) for key in keys},
+            signer,
             renew_every=options["url_expiry"] / 3,
             progress=ProgressFile.from_environment(
                 options["run"], str(task_vars.get("inventory_hostname", ""))
             ),
         )
-        return _complete(driver.follow(options["timeout"]), found, options)
+        try:
+            result = driver.follow(options["timeout"])
+        finally:
+            signer.close()
+        return _complete(result, found, options)
 
     def _module(self, arguments: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         result: Dict[str, Any] = self._execute_module(

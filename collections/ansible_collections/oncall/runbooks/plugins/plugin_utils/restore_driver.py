@@ -13,11 +13,13 @@ import signal
 import threading
 import time
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UnreachableError
 
 Execute = Callable[..., Dict[str, Any]]
+# Takes what the job wants and its state, returns the answers by what was wanted: URLs, mostly.
+Sign = Callable[[Sequence[str], Dict[str, Any]], Dict[str, str]]
 
 _LOOK_EVERY = 0.3  # seconds between two looks; each costs a few milliseconds
 _FIRST_LOOK = 0.05
@@ -65,7 +67,7 @@ class Driver:
         self,
         execute: Execute,
         job: Dict[str, Any],
-        sign: Callable[[], Dict[str, str]],
+        sign: Sign,
         *,
         renew_every: float,
         progress: ProgressFile,
@@ -94,7 +96,7 @@ class Driver:
     def _follow(self, timeout: float) -> Dict[str, Any]:
         began = answered = self._clock()
         pause = _FIRST_LOOK
-        self._send_urls()
+        self._send_urls({})
         while True:
             look = self._look()
             now = self._clock()
@@ -132,7 +134,7 @@ class Driver:
         self._progress.append(state)
         due = self._signed_at is None or now - self._signed_at > self._renew_every
         if due or state.get("wants"):
-            self._send_urls()
+            self._send_urls(state)
 
     def _shell(self, command: str, data: Optional[bytes] = None) -> Optional[str]:
         done = self._execute(command, in_data=data, executable="/bin/sh")
@@ -148,9 +150,9 @@ class Driver:
         )
         return _parse(text) if text is not None else None
 
-    def _send_urls(self) -> None:
+    def _send_urls(self, state: Dict[str, Any]) -> None:
         """Send fresh URLs through the FIFO: a shell's standard input is neither file nor argument."""
-        message = (json.dumps({"urls": self._sign()}) + "\n").encode()
+        message = (json.dumps({"urls": self._sign(state.get("wants") or (), state)}) + "\n").encode()
         if self._send(message):
             self._signed_at = self._clock()
 

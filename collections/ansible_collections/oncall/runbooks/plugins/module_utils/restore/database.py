@@ -205,12 +205,28 @@ def drop(connection: Any, name: str, *, live: str, newborn: bool = False) -> boo
             next_step="leave it, or drop it by hand when you are sure",
             kind="not_ours",
         )
+    _drop(connection, name)
+    return True
+
+
+def _drop(connection: Any, name: str) -> None:
     if connection.server_version >= 130000:
         pg.rows(connection, pg.statement("DROP DATABASE IF EXISTS {} WITH (FORCE)", pg.ident(name)))
     else:
         end_sessions(connection, name)
         pg.rows(connection, pg.statement("DROP DATABASE IF EXISTS {}", pg.ident(name)))
-    return True
+
+
+def drop_live(connection: Any, name: str, *, confirmed: str) -> None:
+    """Drop the live database itself, for a restore in place; `confirmed` must be its name."""
+    if confirmed != name:
+        raise ConflictError(
+            "drop the live database %s" % name,
+            got="it was not confirmed",
+            next_step="set confirm_in_place to its name",
+            kind="not_confirmed",
+        )
+    _drop(connection, name)
 
 
 def is_newborn(found: marks.MarkedDatabase) -> bool:

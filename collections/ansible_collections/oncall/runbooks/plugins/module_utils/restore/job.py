@@ -22,6 +22,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.control im
     scrub,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_restore import Restore, Source
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_safety_copy import SafetyCopy
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_source import tools_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
 
@@ -38,7 +40,8 @@ class Job:
     def __init__(self, options: RestoreOptions, folder: JobFolder, make_source: MakeSource) -> None:
         self._options, self._folder = options, folder
         self._urls, self._progress = UrlBook(), Progress()
-        self._restore = Restore(options, make_source(self._urls, self._progress), self._progress)
+        safety = SafetyCopy(options, self._urls, self._progress, tools_of(options))
+        self._restore = Restore(options, make_source(self._urls, self._progress), self._progress, safety)
         self._reason = ""
         self._ended = False
 

@@ -29,6 +29,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.events imp
     Event,
     Skipped,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_safety_copy import SafetyCopy
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import Sessions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
@@ -60,8 +61,15 @@ class Source(Protocol):
 class Restore:
     """Runs one restore; `stop` may be called from another thread at any time before the switch."""
 
-    def __init__(self, options: RestoreOptions, source: Source, progress: Progress) -> None:
+    def __init__(
+        self,
+        options: RestoreOptions,
+        source: Source,
+        progress: Progress,
+        safety: Optional[SafetyCopy] = None,
+    ) -> None:
         self.options, self.source, self.progress = options, source, progress
+        self._safety = safety
         self.in_switch = False
         self._sessions: Optional[Sessions] = None
         self._loaded: Optional[load.Loaded] = None
@@ -70,6 +78,8 @@ class Restore:
     def stop(self) -> None:
         """Cancel everything that works for this restore."""
         self.source.close()
+        if self._safety is not None:
+            self._safety.stop()
         if self._sessions is not None:
             self._sessions.stop()
 
@@ -100,6 +110,8 @@ class Restore:
     def _apply(self, connection: Any, plan: inspect.Plan, result: Dict[str, Any]) -> None:
         for leftover in plan.remove:
             db.drop(connection, leftover, live=self.options.database, newborn=True)
+        if self.options.in_place and plan.live is not None:
+            result["safety_copy"] = self._drop_live(connection, plan)
         try:
             if plan.resume:
                 self._made = plan.resume
@@ -108,11 +120,23 @@ class Restore:
                 result.update(self._fill(connection, plan))
             if self.options.switch:
                 result.update(self._switch(connection, plan))
-        except BaseException:
+        except BaseException as error:
             if not self.in_switch and not plan.resume:
                 self._clean_up()
+            if result.get("safety_copy"):
+                raise _without_live(self.options, result["safety_copy"], error) from error
             raise
+        if result.get("safety_copy"):
+            result["undo"] = job_result.undo_in_place(self.options, result["safety_copy"])
         result["durations_s"] = {**self.progress.durations}
+
+    def _drop_live(self, connection: Any, plan: inspect.Plan) -> Dict[str, Any]:
+        """Make room: the live database goes, once a copy of it is in the bucket and was read back."""
+        assert self._safety is not None
+        copy = self._safety.make()
+        db.drop_live(connection, self.options.database, confirmed=self.options.confirm_in_place)
+        plan.live = None
+        return copy
 
     def _mark(self, phase: str = "loading") -> marks.Mark:
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -201,6 +225,17 @@ class Restore:
                     db.drop(connection, self._made, live=self.options.database, newborn=True)
             finally:
                 connection.close()
+
+
+def _without_live(options: RestoreOptions, copy: Dict[str, Any], error: BaseException) -> OncallError:
+    got = error.message if isinstance(error, OncallError) else str(error) or type(error).__name__
+    return OncallError(
+        "restore %s in place" % options.database,
+        on="the live database was dropped; its safety copy is %s" % copy["key"],
+        got=got,
+        next_step="run the restore again, or with key: %s to have the database back as it was" % copy["key"],
+        kind="in_place",
+    )
 
 
 def patiently(connect: Callable[[], Any], seconds: float) -> Any:

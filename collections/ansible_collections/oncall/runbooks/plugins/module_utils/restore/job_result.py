@@ -99,6 +99,18 @@ def switched(plan: Plan, options: RestoreOptions, window_ms: float, ended: int) 
     }
 
 
+def undo_in_place(options: RestoreOptions, copy: Dict[str, Any]) -> Dict[str, Any]:
+    """Return how a restore in place is taken back: by restoring the safety copy that it made."""
+    args = {"database": options.database, "state": "restored", "key": copy["key"]}
+    return {
+        "summary": "restore the safety copy %s" % copy["key"],
+        "reversible": True,
+        "role": "oncall.runbooks.postgres",
+        "entry_point": "restore_undo",
+        "args": args,
+    }
+
+
 def undo(plan: Plan, options: RestoreOptions) -> Dict[str, Any]:
     """Return how exactly this change is taken back."""
     args = {"database": options.database, "run": options.run, "state": "undone"}

@@ -19,6 +19,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.source imp
     Tools,
 )
 
+_RANGE = 4 << 20  # bytes of one request: several are in memory at once
+
 
 def maker(
     options: RestoreOptions, backup: Optional[Mapping[str, Any]]
@@ -29,7 +31,7 @@ def maker(
     parts = _parts(backup)
 
     def make(urls: UrlBook, progress: Progress) -> DumpSource:
-        settings = Settings(stall_timeout=options.stall_timeout)
+        settings = Settings(range_size=_RANGE, stall_timeout=options.stall_timeout)
         return DumpSource(parts, urls.get, tools_of(options), settings=settings, on_bytes=progress.set_bytes)
 
     return make

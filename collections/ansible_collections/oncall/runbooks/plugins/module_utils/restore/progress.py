@@ -27,6 +27,7 @@ class Progress:
         self.total: Optional[int] = None
         self.note = ""
         self.durations: Dict[str, float] = {}
+        self.upload: Dict[str, Any] = {}  # a safety copy that waits to be completed: ETags and size
 
     def enter(self, phase: str, note: str = "") -> None:
         """Begin a phase; the seconds of the one before are kept in `durations`."""
@@ -67,6 +68,8 @@ class Progress:
                 "rows": self.rows,
                 "elapsed_s": round(self.elapsed, 3),
             }
+        if self.upload:
+            state["upload"] = self.upload
         state["text"] = self._text(state)
         return state
 
