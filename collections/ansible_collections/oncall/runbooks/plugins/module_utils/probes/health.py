@@ -30,6 +30,11 @@ def measure_health(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
     return run_probes(_host_probes(params) + _runtime_probes(params) + _server_probes(params))
 
 
+def measure_host(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """Measure only the host: disk, inodes, memory, load."""
+    return run_probes(_host_probes(params))
+
+
 def _host_probes(params: Mapping[str, Any]) -> List[Probe]:
     limits, seconds = params["thresholds"], params["timeout"]
     probes = [

@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Restart a service: keep its log first, restart it, wait until it is well. The same on every platform."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+import hashlib
+import time
+from contextlib import closing
+from typing import Any, Callable, Dict, Mapping
+
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
+from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import Login, rows
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim import write_evidence
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub import scrub
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.server import any_session
+from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import (
+    Provider,
+    ServiceError,
+    ServiceState,
+)
+
+MAX_EVIDENCE = 256 * 1024
+#: returns an empty text when the service serves its clients, otherwise the reason why not
+Predicate = Callable[[], str]
+
+
+def restart_service(
+    provider: Provider,
+    healthy: Predicate,
+    params: Mapping[str, Any],
+    *,
+    check_mode: bool,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Dict[str, Any]:
+    """Restart the service of `provider` and return the module's result; in check mode only look and predict.
+
+    Raises VerificationError with the last state seen when it is not `healthy` within `params["timeout"]` seconds.
+    """
+    before = provider.state()
+    if not before.exists:
+        raise ServiceError(
+            "restart %s %s" % (provider.kind, provider.name),
+            got=before.describe(),
+            next_step="correct the option runtime",
+        )
+    result = _predicted(provider, before)
+    if check_mode:
+        return result
+    result["evidence"] = [capture_log(provider, params)]
+    started = clock()
+    if before.frozen:
+        provider.thaw(before)
+    result["done"] = provider.restart(stop_timeout=params["stop_timeout"])
+    after = _wait(provider, healthy, started + params["timeout"], params["timeout"], clock, sleep)
+    if after.pid == before.pid and before.running and before.pid:
+        raise VerificationError(
+            "restart %s" % before.describe(),
+            got="the same process still runs",
+            next_step="restart it by hand",
+        )
+    result.update(state=after.as_dict(), downtime_s=round(clock() - started, 2))
+    result["diff"]["after"] = "running\n"
+    return result
+
+
+def _predicted(provider: Provider, before: ServiceState) -> Dict[str, Any]:
+    return {
+        "changed": True,
+        "before": before.as_dict(),
+        "prediction": {
+            "summary": "%s is restarted" % before.describe(),
+            "duration_s": provider.usual_downtime,
+            "data_loss": "none for committed data; open sessions end",
+        },
+        "diff": {"before": before.word + "\n", "after": "running\n"},
+        "undo": {
+            "summary": "A restart has nothing to take back: no file and no setting was changed.",
+            "reversible": False,
+        },
+    }
+
+
+def capture_log(provider: Provider, params: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the end of the service's log as evidence, as a file in `evidence_dir` when that is given.
+
+    A log that cannot be read does not keep anybody from a restart: the evidence then says why it is empty.
+    """
+    name = "%s.log" % provider.name.strip("/").replace("/", "-")
+    try:
+        read = provider.logs(hours=24.0, max_bytes=MAX_EVIDENCE)
+        text, summary = scrub(read.text, [params.get("login_password") or ""]), "the end of %s" % read.source
+    except OncallError as exc:
+        text, summary = "", "the log could not be read: %s" % exc.message
+    entry: Dict[str, Any] = {
+        "name": name,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        "summary": summary,
+    }
+    return write_evidence(entry, text, params.get("evidence_dir"))
+
+
+def _wait(
+    provider: Provider,
+    healthy: Predicate,
+    deadline: float,
+    limit: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> ServiceState:
+    while True:
+        state = provider.state()
+        reason = healthy() if state.well else state.describe()
+        if not reason:
+            return state
+        if clock() > deadline:
+            raise VerificationError(
+                "see %s %s well after its restart" % (provider.kind, provider.name),
+                got="after %g s: %s; %s" % (limit, state.describe(), reason),
+                next_step="read its log; a start that fails again is not helped by another restart",
+            )
+        sleep(0.2)
+
+
+def always_healthy() -> str:
+    """The predicate of a service of which the platform's own word is all that can be known."""
+    return ""
+
+
+def postgres_predicate(login: Login, database: str) -> Predicate:
+    """Return the predicate: PostgreSQL answers a query."""
+
+    def healthy() -> str:
+        try:
+            with closing(any_session(login, database, 2)) as session:
+                rows(session, "SELECT 1")
+        except OncallError as exc:
+            return exc.message
+        return ""
+
+    return healthy

@@ -1,0 +1,85 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Measure a host in one round trip."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: host_health
+short_description: Measure disk, inodes, memory and load of a host in one round trip
+version_added: 0.1.0
+description:
+  - The probes of a host that M(oncall.runbooks.postgres_health) has, for a host without a database.
+author:
+  - the oncall.runbooks authors (@oncall-runbooks)
+attributes:
+  check_mode:
+    description: Can run in check mode and return the same as without it.
+    support: full
+    details: It only reads.
+  diff_mode:
+    description: Returns what has changed.
+    support: none
+    details: It changes nothing.
+  idempotent:
+    description: A second run changes nothing.
+    support: full
+    details: It changes nothing.
+options:
+  data_path:
+    description: Path whose file system is measured as C(data_disk) and C(data_inodes).
+    type: path
+    default: /
+  docker_root:
+    description: Path whose file system is measured as C(docker_disk). Empty means not measured.
+    type: path
+    default: ""
+  timeout:
+    description: Seconds each probe may take.
+    type: float
+    default: 5
+seealso:
+  - module: oncall.runbooks.postgres_health
+"""
+
+EXAMPLES = r"""
+- name: Measure the host
+  oncall.runbooks.host_health:
+    data_path: /srv
+"""
+
+RETURN = r"""
+findings:
+  description: One finding for each check.
+  returned: always
+  type: list
+  elements: dict
+status:
+  description: The worst status among the findings.
+  returned: always
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.health import measure_host
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import DEFAULTS
+
+
+def main() -> None:
+    """Validate the options, measure, exit."""
+    spec = {
+        "data_path": {"type": "path", "default": "/"},
+        "docker_root": {"type": "path", "default": ""},
+        "timeout": {"type": "float", "default": 5.0},
+    }
+    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
+    findings = measure_host(dict(module.params, thresholds=DEFAULTS))
+    module.exit_json(changed=False, findings=findings, status=worst(findings))
+
+
+if __name__ == "__main__":
+    main()
