@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 from runbook.rehearsal.processes import StandInError
 
@@ -28,6 +29,13 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("fault", help="one of the names that `faults` lists")
             command.add_argument("--picture", type=Path, help="file to keep the state before the runbook in")
     commands.add_parser("faults", help="list the faults")
+    rehearse = commands.add_parser("rehearse", help="break the stand-in, run the runbook, score it")
+    rehearse.add_argument("system")
+    rehearse.add_argument("runbook")
+    rehearse.add_argument("--fault", default="corrupt-tables", help="one of the names that `faults` lists")
+    rehearse.add_argument("--state", type=Path, help="the state folder")
+    rehearse.add_argument("--postgres", help="embedded, system or system-15; default: the first that runs")
+    rehearse.add_argument("--scale", type=float, default=1.0, help="size of the data, 1 is about 50 MB")
     for name, text in (("isolated", "run a command in namespaces of its own"), ("inside", argparse.SUPPRESS)):
         commands.add_parser(name, help=text).add_argument("argv", nargs=argparse.REMAINDER)
     return parser
@@ -46,6 +54,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.command in ("isolated", "inside"):
         return _isolated(options)
+    if options.command == "rehearse":
+        return _rehearse(options)
     # Imported here: the first process of a namespace needs none of it.
     from runbook.rehearsal import stack, symptoms  # noqa: PLC0415
 
@@ -68,6 +78,33 @@ def _run(options: argparse.Namespace) -> int:
 
             outside.save_picture(outside.picture(there), options.picture)
     return 0
+
+
+def _rehearse(options: argparse.Namespace) -> int:
+    from runbook_engine.state import state_dir  # noqa: PLC0415
+
+    from runbook.project import find_project  # noqa: PLC0415
+    from runbook.rehearsal import isolation, rehearse, stack  # noqa: PLC0415
+
+    if isolation.available():
+        return isolation.run([sys.executable, "-m", "runbook.rehearsal", *sys.argv[1:]])
+    wanted = rehearse.Wanted(
+        find_project(),
+        options.system,
+        options.runbook,
+        state_dir(options.state),
+        options.fault,
+        stack.Options(options.postgres, options.scale),
+    )
+    score, folder = rehearse.rehearse(wanted, say=_say)
+    print(score.line(folder / "rehearsal.json"))  # noqa: T201
+    return 0 if score.passed else 9
+
+
+def _say(stage: Any) -> None:
+    mark = "FAILED" if stage.problem else "ok"
+    told = " ".join((stage.problem or stage.detail).split())[:300]
+    print(f"{mark:6} {stage.seconds:6.2f} s  {stage.name}  {told}", flush=True)  # noqa: T201
 
 
 def _isolated(options: argparse.Namespace) -> int:

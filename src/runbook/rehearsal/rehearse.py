@@ -89,6 +89,8 @@ class Score:
     def line(self, report: Path) -> str:
         """The one line that a rehearsal ends with."""
         window = f"data-loss window {_span(self.loss_window_s)} ({self.loss_rows} rows)"
+        if not self.loss_window_s:
+            window = "no data lost"
         if self.passed:
             clock = f"{_clock(self.recovery_s)} of {_clock(self.target_s)}"
             return f"verified · {clock} · {window} · report: {report}"
@@ -152,13 +154,20 @@ class _Act:
             self.stack = self.ends.enter_context(stack.running(self.wanted.stack))
             told(self._healthy())
         with self._stage(f"fault: {self.fault.name}") as told:
+            _must(
+                bool(self.fault.expects),
+                f"{self.fault.name} breaks no service: rehearse it with another fault",
+            )
+            # A server that is down cannot be looked at: what is not damaged is remembered before.
+            self.before = outside.picture(self.stack)
             self.fault.run("fault", self.stack)
             told(self._broken())
         alarm = time.monotonic()
         self._advise()
         applied = self._mitigate()
         self.score.recovery_s = time.monotonic() - alarm
-        self._take_back(applied)
+        if self.fault.damages:
+            self._take_back(applied)
         self.score.passed = self.score.recovery_s <= self.score.target_s
         if not self.score.passed:
             self.score.stages.append(Stage("time", 0, problem="verified too late for the system's target"))
@@ -194,7 +203,8 @@ class _Act:
     def _broken(self) -> str:
         error = outside.service_error(self.stack)
         _must(bool(error), "the fault did not break anything that a service notices")
-        self.before = outside.picture(self.stack)
+        if self.fault.damages:
+            self.before = outside.picture(self.stack)
         return error.splitlines()[0]
 
     def _advise(self) -> None:
@@ -212,16 +222,30 @@ class _Act:
         asked = {"mitigation": self.fault.expects}
         with self._stage("plan: predicted, nothing changed"):
             self._run("plan", asked, check=True)
-            self._unchanged("the plan")
+            _must(
+                bool(outside.service_error(self.stack)),
+                "the plan alone ended the fault: it changed something",
+            )
+            if self.fault.damages:
+                self._unchanged("the plan")
         backup = datetime.fromisoformat(self.stack.facts["backups"]["good_time"])
         with self._stage(f"apply: {self.fault.expects}"):
-            self.score.loss_window_s = (datetime.now(UTC) - backup).total_seconds()
+            if self.fault.damages:
+                self.score.loss_window_s = (datetime.now(UTC) - backup).total_seconds()
             result = self._run("apply", asked | {"confirm": self.wanted.system})
         with self._stage("verify: from outside") as told:
+            told(self._verified())
+        return str(result["run"])
+
+    def _verified(self) -> str:
+        if self.fault.damages:
             problems = outside.restored_problems(self.stack, self.before)
             _must(not problems, "; ".join(problems))
-            told("every table, object, right and setting is what the backup and the live database had")
-        return str(result["run"])
+            return "every table, object, right and setting is what the backup and the live database had"
+        error = outside.service_error(self.stack)
+        _must(not error, f"a service still gets: {error}")
+        self._unchanged("the mitigation")
+        return "services are served, and no row, object, right or setting is another"
 
     def _take_back(self, applied: str) -> None:
         with self._stage("undo"):

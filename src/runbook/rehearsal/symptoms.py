@@ -38,6 +38,8 @@ class Symptom:
     inject: Callable[[Stack], None]
     heal: Callable[[Stack], None] | None = None
     expects: str = ""
+    # Whether rows or objects are lost or damaged; otherwise the data after the runbook must be the data before.
+    damages: bool = False
 
     def run(self, what: str, stack: Stack) -> None:
         """Inject (`fault`) or take back (`heal`); raises StandInError where it cannot be taken back."""
@@ -203,8 +205,15 @@ FAULTS: dict[str, Symptom] = {
             "pages of subscribers and subscriptions are rubbish: every service gets errors",
             corrupt_tables,
             expects="restore",
+            damages=True,
         ),
-        Symptom("dropped-table", "the table subscriptions was dropped", _drop_table, expects="restore"),
+        Symptom(
+            "dropped-table",
+            "the table subscriptions was dropped",
+            _drop_table,
+            expects="restore",
+            damages=True,
+        ),
         Symptom(
             "postmaster-stopped",
             "the server is frozen: TCP connects, queries hang",
