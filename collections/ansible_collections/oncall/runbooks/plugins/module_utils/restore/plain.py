@@ -176,6 +176,8 @@ class PlainReader:
             self._restricted = None
         elif word in ("\\connect", "\\c") and self._restricted is None:
             self._rules.connect(_connect_name(rest), line)
+        elif self._feed.line == line:  # its line end is missing
+            raise CutError("in the command in line %d" % line)
         else:
             raise refused(line, text, "it is a command for psql that pg_dump does not write here")
 

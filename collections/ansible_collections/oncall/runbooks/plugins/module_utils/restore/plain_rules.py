@@ -65,13 +65,13 @@ class Rules:
 
     def passes(self, text: str, line: int) -> bool:
         """Tell whether a statement is to be executed; raise RefusedError for what must not be in a dump."""
-        reason = self._left_out(text, line)
+        reason = self._about_a_database(text, line)
+        if not reason:
+            _refuse(text, line)
+            reason = self._unneeded(text)
         if reason:
             self._skip(text, line, reason)
             return False
-        for pattern, why in _REFUSED:
-            if pattern.match(text):
-                raise refused(line, text, why)
         if not _QUIET.match(text):
             self._clean = False
             self._no_foreign_drop(line)
@@ -89,7 +89,7 @@ class Rules:
         self._connected = True
         self._skip(r"\connect " + name, line, _OTHER_DATABASE)
 
-    def _left_out(self, text: str, line: int) -> Optional[str]:
+    def _about_a_database(self, text: str, line: int) -> Optional[str]:
         created = _CREATE_DATABASE.match(text)
         if created:
             self._created(unquoted(created.group(1)), text, line)
@@ -105,9 +105,7 @@ class Rules:
             if unquoted(about.group(1)) != self.database:
                 raise refused(line, text, "it changes another database")
             return _OTHER_DATABASE
-        if _CATALOG_ROW.match(text):
-            return _OTHER_DATABASE
-        return self._unneeded(text)
+        return _OTHER_DATABASE if _CATALOG_ROW.match(text) else None
 
     def _unneeded(self, text: str) -> Optional[str]:
         if self._clean and (_DROP.match(text) or _PLACEHOLDER_VIEW.match(text)):
@@ -125,6 +123,12 @@ class Rules:
 
     def _skip(self, text: str, line: int, reason: str) -> None:
         self.skipped.append(Skipped(line, " ".join(text.split())[:200], reason))
+
+
+def _refuse(text: str, line: int) -> None:
+    for pattern, why in _REFUSED:
+        if pattern.match(text):
+            raise refused(line, text, why)
 
 
 def refused(line: int, text: str, why: str) -> RefusedError:

@@ -134,7 +134,7 @@ class DumpSource:
             raise UsageError(
                 "read several objects as one backup",
                 on=prefix,
-                got="only the members of one directory archive (pg_dump -Fd, with its toc.dat) make one backup",
+                got="only the members of one directory archive (pg_dump -Fd, with toc.dat) make one backup",
                 next_step="name a single object with the option `key`, or a prefix that holds one archive",
             )
         archive = DirectoryArchive(by_name, self._member_of(by_name), self._tools, prefix)
