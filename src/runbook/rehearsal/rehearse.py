@@ -156,7 +156,7 @@ class _Act:
         with self._stage(f"fault: {self.fault.name}") as told:
             _must(
                 bool(self.fault.expects),
-                f"{self.fault.name} breaks no service: rehearse it with another fault",
+                f"{self.fault.name} alone breaks no service",
             )
             # A server that is down cannot be looked at: what is not damaged is remembered before.
             self.before = outside.picture(self.stack)
@@ -224,7 +224,7 @@ class _Act:
             self._run("plan", asked, check=True)
             _must(
                 bool(outside.service_error(self.stack)),
-                "the plan alone ended the fault: it changed something",
+                "the plan ended the fault: it changed something",
             )
             if self.fault.damages:
                 self._unchanged("the plan")

@@ -38,7 +38,7 @@ class Symptom:
     inject: Callable[[Stack], None]
     heal: Callable[[Stack], None] | None = None
     expects: str = ""
-    # Whether rows or objects are lost or damaged; otherwise the data after the runbook must be the data before.
+    # Rows or objects are lost or damaged; otherwise the data after the runbook must be the data before.
     damages: bool = False
 
     def run(self, what: str, stack: Stack) -> None:

@@ -1,0 +1,57 @@
+"""What a rehearsal is put together from, without any server."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from runbook.rehearsal import digest, store
+from runbook.rehearsal.__main__ import main
+from runbook.rehearsal.rehearse import Score, Stage
+
+
+@pytest.mark.parametrize(
+    ("now", "night"),
+    [
+        ("2026-11-21T03:14", "2026-11-20"),
+        ("2026-11-21T03:15", "2026-11-21"),
+        ("2026-11-21T00:00", "2026-11-20"),
+    ],
+)
+def test_the_last_night_is_one_whose_backup_can_be_finished(now: str, night: str) -> None:
+    found = store.last_night(datetime.fromisoformat(now).replace(tzinfo=UTC))
+    assert found == datetime.fromisoformat(f"{night}T03:00+00:00")
+
+
+def test_a_key_says_when_it_was_made() -> None:
+    moment = datetime(2026, 11, 20, 3, tzinfo=UTC)
+    assert store.key_of(moment) == "postgres/roost_prod-2026-11-20T03-00-00Z.sql.gz"
+
+
+def test_differences_name_what_changed_and_skip_what_is_ignored() -> None:
+    before = {"identity": {"oid": 1, "owner": "a"}, "rows": {"t": [1, "x"]}}
+    after = {"identity": {"oid": 2, "owner": "a"}, "rows": {"u": [1, "x"]}}
+    assert digest.differences(before, before) == []
+    assert digest.differences(before, after, ignore=("identity.oid",)) == [
+        "rows t: [1, 'x'] became missing",
+        "rows u: missing became [1, 'x']",
+    ]
+    assert digest.differences(before, after, ignore=("identity", "rows")) == []
+
+
+def test_a_score_ends_in_one_line() -> None:
+    score = Score("id", "roost", "database-failure", "corrupt-tables", "namespace", passed=True)
+    score.recovery_s, score.loss_window_s, score.loss_rows = 9.4, 13_200.0, 845
+    assert score.line(Path("r")) == (
+        "verified · 00:09 of 15:00 · data-loss window 3 h 40 min (845 rows) · report: r"
+    )
+    score.passed = False
+    score.stages.append(Stage("undo", 1.0, problem="two\nlines"))
+    assert score.line(Path("r")) == "FAILED · undo: two lines · report: r"
+
+
+def test_an_unknown_fault_is_an_error_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fault", "gremlins", "--stack", "nowhere"]) == 1
+    assert "there are: corrupt-tables" in capsys.readouterr().err
