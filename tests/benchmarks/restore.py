@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from runbook.rehearsal.postgres_server import PostgresServer
 from runbook.rehearsal.s3_server import S3Server
@@ -18,6 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LITERAL = "literal: download, gunzip, psql < file"
 PSQL = "bare psql fed from RAM"
 PG_RESTORE = "pg_restore -j2 from a local file"
+WINDOW_LIMIT_MS = 200
 TARGETS = [
     Target("pg_restore_r2 .sql.gz jobs=2", LITERAL, 0.55),
     Target("pg_restore_r2 .sql.gz jobs=1", PSQL, 1.10),
@@ -43,6 +45,7 @@ class RestoreBench:
         self.in_ram = Path(tempfile.mkdtemp(dir="/dev/shm")) / "bench.sql"
         self.in_ram.write_bytes(dumps.plain.read_bytes())
         self.windows: list[float] = []
+        self.last: dict[str, Any] = {}
 
     def fresh(self, name: str) -> None:
         """Drop what earlier runs left and begin with an empty database and a settled server."""
@@ -89,7 +92,7 @@ class RestoreBench:
         variables = self.scratch / "options.json"
         variables.write_text(json.dumps({"options": options, "ansible_python_interpreter": sys.executable}))
         playbook = Path(sys.executable).parent / "ansible-playbook"
-        plain = {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.json", "ANSIBLE_CALLBACKS_ENABLED": ""}
+        plain = {"ANSIBLE_STDOUT_CALLBACK": "ansible.builtin.minimal", "RUNBOOK_STATE": str(self.scratch)}
         done = subprocess.run(
             [playbook, "-i", "localhost,", "-c", "local", "-e", f"@{variables}", self.play],
             cwd=ROOT,
@@ -98,10 +101,11 @@ class RestoreBench:
             text=True,
             check=False,
         )
-        result = json.loads(done.stdout)["plays"][0]["tasks"][0]["hosts"]["localhost"]
         if done.returncode != 0:
-            raise RuntimeError(f"the restore failed: {result.get('msg')}")
+            raise RuntimeError(f"the restore failed: {done.stdout[-2000:]}{done.stderr[-1000:]}")
+        result, _ = json.JSONDecoder().raw_decode(done.stdout[done.stdout.index("{") :])
         self.windows.append(result["window_ms"])
+        self.last = result
 
     def variants(self) -> list[Variant]:
         """Everything that is compared."""
