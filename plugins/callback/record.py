@@ -74,12 +74,11 @@ class CallbackModule(CallbackBase):
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
         """Open the record, before any worker exists that would inherit the environment."""
-        for name in (current.RUN, current.FOLDER, current.PROGRESS, current.PROBLEM):
-            os.environ.pop(name, None)
         plays = playbook.get_plays()
         header = plays[0].vars.get("runbook") if plays else None
         if not isinstance(header, dict):
             return
+        _forget()
         try:
             self._open(playbook, header, plays[0])
         except (EngineError, OSError) as error:
@@ -207,6 +206,7 @@ class CallbackModule(CallbackBase):
             return
         with writer:
             writer.finish({"ended": ended, "hosts": hosts})
+        _forget()
 
     def _append(self, kind: str, data: dict[str, Any]) -> None:
         """Store an event. A run that can no longer be recorded stops here: no step may follow it unrecorded."""
@@ -222,6 +222,12 @@ class CallbackModule(CallbackBase):
             )
             # Ansible turns exceptions of callbacks into warnings and goes on; only this ends the run.
             raise SystemExit(21) from error
+
+
+def _forget() -> None:
+    """The next playbook of the same command is not part of this run."""
+    for name in (current.RUN, current.FOLDER, current.PROGRESS, current.PROBLEM):
+        os.environ.pop(name, None)
 
 
 def _step_name(task: Task) -> str:

@@ -11,9 +11,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from runbook_engine import chain, current, gate, origin, recommend, reduce, request, undo
+from runbook_engine import current, gate, origin, recommend, reduce, request, undo
 from runbook_engine.errors import EngineError
-from runbook_engine.ids import timestamp
 from runbook_engine.plain import plain
 
 
@@ -78,14 +77,7 @@ def run_undo(run: str, targets: list[str]) -> list[dict[str, Any]]:
 
 def run_result(_unused: Any) -> dict[str, Any]:
     """Return the result of this run as it is now, as if the run ended here."""
-    events, head = current.current_events()
-    end = {
-        "n": head.events + 1,
-        "at": timestamp(),
-        "type": "run.finished",
-        "data": {"ended": "finished", "hosts": {}},
-    }
-    return reduce.reduce([*events, end], chain.Head(head.events, head.hash))
+    return current.result_so_far()
 
 
 def _undos(events: list[dict[str, Any]], targets: list[str]) -> list[dict[str, Any]]:

@@ -11,6 +11,8 @@ from typing import Any
 
 from runbook_engine import chain
 from runbook_engine.errors import StateError
+from runbook_engine.ids import timestamp
+from runbook_engine.reduce import reduce
 from runbook_engine.state import RunFolder
 
 RUN, FOLDER, PROGRESS, PROBLEM = (
@@ -38,3 +40,10 @@ def current_events(environ: Mapping[str, str] = os.environ) -> tuple[list[dict[s
     """Return the verified events of the run under way so far, and their head."""
     folder = current_run(environ)
     return chain.read_events(folder.events, folder.run)
+
+
+def result_so_far(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """Return the result of the run under way as if it ended now, in good order."""
+    events, head = current_events(environ)
+    ended = {"ended": "finished", "hosts": {}}
+    return reduce([*events, {"n": head.events + 1, "at": timestamp(), "type": "run.finished", "data": ended}], head)

@@ -21,13 +21,13 @@ from runbook_engine.lock_status import LockStatus, mark_lost, process_started, t
 _POLL = 0.5
 
 
-class LockLost(Exception):
+class LockLostError(Exception):
     """The target says that the lock belongs to this run no more."""
 
 
 @dataclass
 class Lock:
-    """A lock that was taken: how to renew and release it (each raises LockLost or any other error)."""
+    """A lock that was taken: how to renew and release it (each raises LockLostError or any other error)."""
 
     renew: Callable[[], None]
     release: Callable[[], None]
@@ -43,7 +43,7 @@ class Main:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._started = process_started(pid)
-        # Where the kernel offers it, the end of the process wakes us at once; elsewhere we look twice a second.
+        # Where the kernel offers it, the end of the process wakes us; elsewhere we look twice a second.
         self._fd = -1
         if hasattr(os, "pidfd_open"):
             with contextlib.suppress(OSError):
@@ -68,10 +68,6 @@ class Main:
             time.sleep(min(left, _POLL))
 
 
-class Stopped(Exception):
-    """The keeper was asked to give the lock back and end."""
-
-
 class Keeper:
     """Renews a lock every third of its lease. Everything happens in `run`, in a process of its own."""
 
@@ -82,7 +78,7 @@ class Keeper:
         self._lost = False
 
     def run(self) -> None:
-        """Keep the lock until the main process ends, the keeper is told to (SIGTERM), or the lock is taken."""
+        """Keep the lock until the main process ends, SIGTERM asks for its end, or somebody took it."""
         signal.signal(signal.SIGTERM, self._on_term)
         try:
             while not self._wait():
@@ -104,7 +100,7 @@ class Keeper:
                 return False
         return True
 
-    def _on_term(self, number: int, frame: FrameType | None) -> None:
+    def _on_term(self, _number: int, _frame: FrameType | None) -> None:
         self._stop = True
 
     def _renew(self) -> bool:
@@ -113,7 +109,7 @@ class Keeper:
         try:
             with _time_limit(self._period):
                 self.lock.renew()
-        except LockLost as error:
+        except LockLostError as error:
             self._lose(str(error))
             return False
         except Exception as error:  # whatever a connection raises, the next try may work
@@ -157,7 +153,7 @@ class Keeper:
 def _time_limit(seconds: float) -> Iterator[None]:
     """Raise TimeoutError in the block after `seconds`, and end the programs that it had started."""
 
-    def expire(number: int, frame: FrameType | None) -> None:
+    def expire(_number: int, _frame: FrameType | None) -> None:
         raise TimeoutError(f"the host did not answer within {seconds:.0f} s")
 
     signal.signal(signal.SIGALRM, expire)
@@ -186,8 +182,8 @@ def _end_children() -> None:
 def start(prepare: Callable[[], Lock], main: Main, keep_open: set[int]) -> int:
     """Start the keeper in a process that belongs to nobody, and return its number.
 
-    `prepare` is called in that process. It inherits no open file but those in `keep_open`: an open end of a pipe
-    of Ansible or of the terminal would keep its reader waiting after the run.
+    `prepare` is called in that process. It inherits no open file but those in `keep_open`: an open end of a
+    pipe of Ansible or of the terminal would keep its reader waiting after the run.
     """
     reader, writer = os.pipe()
     child = os.fork()

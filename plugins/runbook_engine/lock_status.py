@@ -3,12 +3,13 @@
 """What a run on this controller knows of its own lock, without asking the target.
 
 The keeper writes `lock.json` into the run's folder after each renewal, and `lock.lost` once the lock can no
-longer be relied on. Whoever is about to change something asks `why_lost`: two calls of stat and one small read.
+longer be relied on. Whoever is about to change something asks `why_lost`, which reads one small file.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ def ticks() -> float:
 
 @dataclass(frozen=True)
 class LockStatus:
-    """State of the lock of a run: `held` or `released`; the lease surely holds until `valid_until` (ticks)."""
+    """The lock of a run: `state` held or released; the lease surely holds until `valid_until` (ticks)."""
 
     state: str
     name: str
@@ -75,8 +76,14 @@ def why_lost(folder: Path) -> str | None:
 def process_started(pid: int) -> str:
     """Return a text that tells process `pid` from a later one of the same number; empty when it is gone."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        state, began = fields[0], fields[19]
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return ""
+        asked = ["ps", "-o", "stat=", "-o", "lstart=", "-p", str(pid)]
+        told = subprocess.run(asked, capture_output=True, text=True, check=False).stdout
+        state, _, began = told.strip().partition(" ")
+    except ProcessLookupError:
         return ""
-    fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in "ZX" else fields[19]
+    return "" if state[:1] in "ZX" else began

@@ -56,9 +56,14 @@ def commit(folder: Path) -> tuple[str | None, bool | None]:
 
 
 def content_digest(roots: Iterable[Path]) -> str:
-    """Return `sha256:<hex>` over names and bytes of every file that a run executes or reads under `roots`."""
+    """Return `sha256:<hex>` over names and bytes of the files of a run under `roots`.
+
+    A root that is no path is an inventory given as text ("host,"): the text itself counts.
+    """
     total = hashlib.sha256()
     for root in roots:
+        if not root.exists():
+            total.update(f"{root}\n".encode())
         base = root if root.is_dir() else root.parent
         for file in _files(root):
             own = hashlib.sha256(file.read_bytes()).hexdigest()

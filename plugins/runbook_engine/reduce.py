@@ -99,7 +99,8 @@ def _apply(
         result["recommendation"] = data
     elif kind == "gate":
         result["gate"], result["plan"] = {k: v for k, v in data.items() if k != "plan"}, data.get("plan")
-        result["mode"] = data["mode"]
+        if data["mode"] != "refused":
+            result["mode"] = data["mode"]
     elif kind in ("step.started", "step.finished"):
         _step(steps, event)
     elif kind == "undo.done":

@@ -1,0 +1,190 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Take the system's lock for this run and keep it while the run lives: see docs/lock.md.
+
+Options: `state` (acquired, checked, released, info), `name`, `directory`, `kind`, `lease` (seconds), `wait`
+(seconds), `what`. Nothing is taken in check mode. What is no error of the task itself comes back as
+`refusal` (`kind`, `reason`, `next_step`), so that the gate can record it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.oncall.runbooks.plugins.module_utils import errors as lease_errors
+from ansible_collections.oncall.runbooks.plugins.module_utils.lease import base, file, protocol
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from runbook_engine import current, lock_keeper, lock_remote, lock_status, origin
+from runbook_engine.errors import EngineError
+
+_MODULE = "oncall.runbooks.lease"
+_SOURCES = (lease_errors, base, file, protocol)
+_OPTIONS = {
+    "state": {"type": "str", "choices": ["acquired", "checked", "released", "info"], "required": True},
+    "name": {"type": "str", "required": True},
+    "kind": {"type": "str", "default": "file"},
+    "directory": {"type": "str", "default": "/run/oncall-runbooks"},
+    "lease": {"type": "float", "default": 12.0},
+    "wait": {"type": "float", "default": 0.0},
+    "what": {"type": "str", "default": ""},
+}
+_STOP_TIMEOUT = 15.0
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]  # ansible ships no types
+    """The controller's side of the lock."""
+
+    _supports_check_mode = True
+    _supports_async = False
+    _requires_connection = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Do what `state` asks for."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _, options = self.validate_argument_spec(_OPTIONS)
+        self._vars = task_vars or {}
+        self._host = str(self._task.delegate_to or self._vars.get("inventory_hostname", ""))
+        state = options.pop("state")
+        if state == "acquired" and self._task.check_mode:
+            state = "info"
+        try:
+            result.update(getattr(self, f"_{state}")(options), host=self._host)
+        except EngineError as error:
+            result.update(reached=True, refusal=error.as_dict())
+        except AnsibleConnectionFailure as error:
+            result.update(reached=False, host=self._host, msg=f"{self._host} cannot be reached: {error}")
+        return result
+
+    def _info(self, options: dict[str, Any]) -> dict[str, Any]:
+        return self._looked_at(self._module("info", options), options)
+
+    def _acquired(self, options: dict[str, Any]) -> dict[str, Any]:
+        folder = current.current_run()
+        identity = {
+            "run": folder.run,
+            "operator": origin.operator(),
+            "controller": origin.controller(),
+            "pid": os.getppid(),
+        }
+        sent = lock_status.ticks()
+        main = lock_keeper.Main(os.getppid())
+        taken = self._module("acquired", {**options, **identity})
+        result = self._looked_at(taken, options)
+        if "refusal" in result or not result["reached"]:
+            return result
+        request = {**options, **identity, "token": taken["lock"]["token"]}
+        lock = self._lock(request, taken["python"], sent + options["lease"], folder.path)
+        try:
+            # Once here, so that a way of renewing that does not work is known before anything is changed.
+            lock.renew()
+            self._start_keeper(lock, main)
+        except BaseException:
+            self._module("released", request)
+            raise
+        return result
+
+    def _lock(self, request: dict[str, Any], python: str, until: float, folder: Path) -> lock_keeper.Lock:
+        programs = {s: lock_remote.program(_SOURCES, s, request) for s in ("renewed", "released")}
+        progress = os.environ.get(current.PROGRESS)
+        return lock_keeper.Lock(
+            renew=lambda: self._ask(python, programs["renewed"]),
+            release=lambda: self._ask(python, programs["released"]),
+            lease=request["lease"],
+            status=lock_status.LockStatus(
+                "held", request["name"], self._host, request["token"], 0, "", until
+            ),
+            folder=folder,
+            progress=Path(progress) if progress else None,
+        )
+
+    def _ask(self, python: str, program: bytes) -> None:
+        done = self._low_level_execute_command(f"{python} -I -S -B -", in_data=program)
+        told = lock_remote.answer(done["stdout"], done["stderr"])
+        if "error" not in told:
+            return
+        if told["error"]["kind"] == base.LockLostError.kind:
+            raise lock_keeper.LockLostError(told["error"]["got"])
+        raise OSError(told["error"]["got"])
+
+    def _start_keeper(self, lock: lock_keeper.Lock, main: lock_keeper.Main) -> None:
+        held = lock.status
+
+        def prepare() -> lock_keeper.Lock:
+            # Messages of this process have no reader: Ansible's queue is closed here.
+            Display()._final_q = None
+            lock.status = _with_keeper(held, os.getpid())
+            return lock
+
+        lock_file = getattr(self._play_context, "connection_lockfd", None)
+        pid = lock_keeper.start(prepare, main, {lock_file} if lock_file else set())
+        lock_status.write_status(lock.folder, _with_keeper(held, pid))
+
+    def _checked(self, options: dict[str, Any]) -> dict[str, Any]:
+        lost = lock_status.why_lost(current.current_run().path)
+        if lost is None:
+            return {"changed": False, "reached": True}
+        next_step = (
+            f"look who holds the lock (runbook lock show {options['name']}) and what this run changed before "
+            "it stopped; then resume it or undo it"
+        )
+        refusal = {
+            "kind": "lock",
+            "reason": f"This run may change nothing more: {lost}.",
+            "next_step": next_step,
+        }
+        return {"changed": False, "reached": True, "refusal": refusal}
+
+    def _released(self, options: dict[str, Any]) -> dict[str, Any]:
+        folder = current.current_run()
+        status = lock_status.read_status(folder.path)
+        if status is None:
+            return {"changed": False, "reached": True}
+        ended = lock_keeper.stop(status, _STOP_TIMEOUT)
+        told = self._module("released", {**options, "run": folder.run, "token": status.token})
+        result = self._looked_at(told, options)
+        result["changed"] = False
+        if not ended:
+            result.update(failed=True, msg=f"The keeper of the lock (process {status.keeper}) did not end.")
+        return result
+
+    def _module(self, state: str, options: dict[str, Any]) -> dict[str, Any]:
+        result: dict[str, Any] = self._execute_module(
+            module_name=_MODULE, module_args={**options, "state": state}, task_vars=self._vars
+        )
+        return result
+
+    def _looked_at(self, told: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+        """Return what the module told as the result of this task: somebody else's lock is a refusal."""
+        if not told.get("failed"):
+            return {"changed": told["changed"], "reached": True, "lock": told["lock"], "diff": told["diff"]}
+        error = told.get("error")
+        if not error:
+            return {
+                "reached": True,
+                "failed": True,
+                "msg": told.get("msg"),
+                "exception": told.get("exception"),
+            }
+        next_step = error["next_step"]
+        if error["kind"] == base.LockHeldError.kind:
+            name = options["name"]
+            next_step = (
+                f"wait until that run has ended (runbook lock show {name}); "
+                f"if it is certainly dead, wait for the end of its lease or runbook lock break {name}"
+            )
+        reason = f"The lock {options['name']} on {self._host} could not be taken: {error['got']}."
+        refusal = {"kind": "lock", "reason": reason, "next_step": next_step, "error": error}
+        return {"changed": False, "reached": True, "refusal": refusal}
+
+
+def _with_keeper(status: lock_status.LockStatus, pid: int) -> lock_status.LockStatus:
+    started = lock_status.process_started(pid)
+    return lock_status.LockStatus(**{**vars(status), "keeper": pid, "keeper_started": started})

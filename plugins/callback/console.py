@@ -1,0 +1,182 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Show a run calmly: see DOCUMENTATION."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ansible import context
+from ansible.plugins.callback import CallbackBase
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from runbook_engine import current, render
+from runbook_engine.errors import EngineError
+from runbook_engine.pick import phase_of, picked
+from runbook_engine.reduce import findings_of
+
+if TYPE_CHECKING:
+    from ansible.executor.stats import AggregateStats
+    from ansible.executor.task_result import CallbackTaskResult
+    from ansible.playbook import Playbook
+    from ansible.playbook.play import Play
+    from ansible.playbook.task import Task
+
+DOCUMENTATION = r"""
+name: console
+type: stdout
+short_description: Shows a run calmly
+version_added: 0.1.0
+author: the oncall.runbooks authors (@oncall-runbooks)
+description:
+  - One line per step and host, a heading per phase, the findings as a table, the recommended mitigations, the plan,
+    and at the end the state, the next step and the folder of the record. 80 columns; honours E(NO_COLOR).
+  - Steps that were skipped and the engine's own steps are not shown, except with C(-v).
+"""
+
+
+class CallbackModule(CallbackBase):
+    """Turns what Ansible reports into lines."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "stdout"
+    CALLBACK_NAME = "console"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._color = render.use_color()
+        self._phase = ""
+        self._begun: dict[tuple[str, str], float] = {}
+        self._runbook: dict[str, Any] | None = None
+        self._closed = False
+
+    def v2_playbook_on_start(self, playbook: Playbook) -> None:
+        """Say what runs."""
+        plays = playbook.get_plays()
+        header = plays[0].vars.get("runbook") if plays else None
+        self._runbook = header if isinstance(header, dict) else None
+        if self._runbook:
+            mode = " (check: nothing is changed)" if context.CLIARGS.get("check") else ""
+            self._say(f"{self._runbook.get('title')}{mode}")
+
+    def v2_playbook_on_play_start(self, play: Play) -> None:
+        """A playbook that is no runbook gets its plays as headings."""
+        if not self._runbook:
+            self._say("", render.heading(play.get_name()))
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """Never silent: an empty play is no success."""
+        self._display.warning("A play has no host, so nothing of it ran.")
+
+    def v2_runner_on_start(self, host: Any, task: Task) -> None:
+        """Begin the step's clock."""
+        self._begun[task._uuid, host.get_name()] = time.monotonic()
+
+    def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
+        """A step ended well."""
+        self._handle_warnings(result.result)
+        facts = result.result.get("ansible_facts")
+        role = result.task._role.get_name() if result.task._role else ""
+        if role == "run" and isinstance(facts, dict):
+            self._engine(facts)
+        if self._is_shown(result.task) or self._display.verbosity:
+            self._step(result, "changed" if result.is_changed() else "ok")
+            if context.CLIARGS.get("diff"):
+                kept = picked(result.result, result.host.get_name())
+                self._say(*(line for d in kept.get("diff", ()) for line in render.diff(d)))
+        self._more(result)
+
+    def v2_runner_on_skipped(self, result: CallbackTaskResult) -> None:
+        """Skipped steps are in the record; here only with -v."""
+        if self._display.verbosity:
+            self._step(result, "skipped")
+
+    def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
+        """Say the message whole, first and readable."""
+        if self._closed:
+            # The failure that closes a run says what the last lines say anyway.
+            return
+        self._handle_warnings(result.result)
+        self._step(result, "ignored" if ignore_errors else "failed")
+        self._say(*render.paragraph(self._message(result)))
+        self._more(result)
+
+    def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
+        """Say which host is lost and what the connection said."""
+        self._step(result, "unreachable")
+        self._say(*render.paragraph(self._message(result)))
+
+    def v2_runner_retry(self, result: CallbackTaskResult) -> None:
+        """Waiting is said, or it looks like hanging."""
+        self._say(f"  … {result.task.name}: again ({result.result.get('attempts')})")
+
+    def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
+        """End a playbook that is no runbook with its hosts; a runbook ends with its state."""
+        if self._runbook and self._show_end():
+            return
+        for host in sorted(stats.processed):
+            counts = ", ".join(f"{k} {v}" for k, v in stats.summarize(host).items() if v)
+            self._say(f"{host}: {counts}")
+
+    def _show_end(self) -> bool:
+        """The record ends after this callback is called, so the end is reduced from the events so far."""
+        try:
+            result, folder = current.result_so_far(), current.current_run().path
+        except EngineError:
+            return False
+        if result["plan"] and result["mode"] == "plan":
+            self._say("", render.heading("Plan"), *render.plan(result["plan"], _apply_command(result)))
+        self._say("", *render.closing(result, str(folder / "result.json")))
+        return True
+
+    def _engine(self, facts: dict[str, Any]) -> None:
+        """The engine's decisions are shown by what they say, not as steps."""
+        self._closed = self._closed or "run_closed" in facts
+        advice = facts.get("run_recommendation")
+        if advice:
+            events, _head = current.current_events()
+            self._say("", render.heading("Findings"), *render.findings(findings_of(events), self._color))
+            self._say("", render.heading("Recommendation"), *render.recommendation(advice))
+        gate = facts.get("run_gate")
+        if gate and gate.get("mode") in ("apply", "undo"):
+            self._say("", render.heading("Gate: passed"), *render.plan(gate["plan"]))
+
+    def _step(self, result: CallbackTaskResult, status: str) -> None:
+        task, host = result.task, result.host.get_name()
+        phase = phase_of(task.tags)
+        if phase and phase != self._phase and phase != "engine":
+            self._phase = phase
+            self._say("", render.heading(phase.capitalize()))
+        began = self._begun.pop((task._uuid, host), None)
+        took = time.monotonic() - began if began is not None else None
+        self._say(*render.step(str(task.name or task.action), host, status, took, self._color))
+
+    def _is_shown(self, task: Task) -> bool:
+        if phase_of(task.tags) == "engine" or (task._role and task._role.get_name() == "run"):
+            return False
+        return not task.action.endswith(("include_tasks", "include_role", "set_fact", "validate_argument_spec"))
+
+    def _message(self, result: CallbackTaskResult) -> str:
+        return str(picked(result.result, result.host.get_name(), failed=True).get("msg", "hidden by no_log"))
+
+    def _more(self, result: CallbackTaskResult) -> None:
+        if self._display.verbosity:
+            self._say(self._dump_results(result.result, indent=2))
+
+    def _say(self, *lines: str) -> None:
+        for line in lines:
+            self._display.display(line)
+
+
+def _apply_command(result: dict[str, Any]) -> str:
+    """The command that applies the plan on the screen, as it would be typed."""
+    inventories = [part for path in context.CLIARGS.get("inventory") or () for part in ("-i", str(path))]
+    what = f"undo={result['undo']}" if result["undo"] else f"mitigation={result['mitigation']}"
+    given = [what, *(f"{k}={v}" for k, v in result["parameters"].items()), f"confirm={result['system']}"]
+    options = [part for value in given for part in ("-e", value)]
+    return shlex.join(["ansible-playbook", *inventories, f"playbooks/{result['playbook']}", *options])

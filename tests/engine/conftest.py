@@ -1,0 +1,89 @@
+"""Real `ansible-playbook` runs over the small runbook of `fixtures/`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
+PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"
+
+
+@dataclass
+class Run:
+    """What one command left behind."""
+
+    code: int
+    output: str
+    folders: list[Path]
+    result: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def exit(self) -> tuple[int, str]:
+        """Code and name of the run's exit."""
+        return self.result["exit"]["code"], self.result["exit"]["name"]
+
+    def events(self) -> list[dict[str, Any]]:
+        """The events of the newest run."""
+        return [json.loads(line) for line in (self.folders[-1] / "events.jsonl").read_text().splitlines()]
+
+
+@dataclass
+class Engine:
+    """Runs the fixture playbooks with a state folder of its own."""
+
+    folder: Path
+    stdout_callback: str = "default"
+
+    @property
+    def state(self) -> Path:
+        """Its state folder."""
+        return self.folder / "state"
+
+    def run(self, *arguments: str, case: str = "", playbook: str = "door_stuck.yml", inventory: str = "hosts.yml",
+            **environment: str) -> Run:  # fmt: skip
+        """Run `ansible-playbook` and return what came of it."""
+        config = self.folder / "ansible.cfg"
+        config.write_text(self._config())
+        unset = ("ONCALL_", "RUNBOOK_", "ANSIBLE_")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(unset)}
+        env |= {"ANSIBLE_CONFIG": str(config), "RUNBOOK_STATE": str(self.state), "CASE": case, "NO_COLOR": "1"}
+        env |= {"HOME": str(self.folder), **environment}
+        command = [str(PLAYBOOK), "-i", str(FIXTURES / inventory), str(FIXTURES / playbook), *arguments]
+        done = subprocess.run(
+            command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+        )
+        return self._left(done)
+
+    def _left(self, done: subprocess.CompletedProcess[str]) -> Run:
+        folders = sorted((self.state / "runs").glob("*")) if (self.state / "runs").is_dir() else []
+        made = Run(done.returncode, done.stdout + done.stderr, folders)
+        if folders and (folders[-1] / "result.json").is_file():
+            made.result = json.loads((folders[-1] / "result.json").read_text())
+        return made
+
+    def _config(self) -> str:
+        return (
+            "[defaults]\n"
+            f"callback_plugins = {ROOT}/plugins/callback\n"
+            f"filter_plugins = {ROOT}/plugins/filter\n"
+            f"roles_path = {ROOT}/playbooks/roles:{FIXTURES}/roles\n"
+            f"action_plugins = {FIXTURES}/action_plugins\n"
+            "callbacks_enabled = record\nlocalhost_warning = False\nshow_custom_stats = True\n"
+            f"stdout_callback = {self.stdout_callback}\nlocal_tmp = {self.folder}/tmp\n"
+            f"remote_tmp = {self.folder}/tmp\n"
+        )
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    """A place to run in."""
+    return Engine(tmp_path)
