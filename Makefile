@@ -8,7 +8,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
-SCALE  ?= 50MB
+# Size of the rehearsal database: 1 is about 50 MB.
+SCALE  ?= 1
 
 # Without compiled bytecode every start of Ansible costs 0.3 s more.
 unexport PYTHONDONTWRITEBYTECODE
