@@ -25,6 +25,7 @@ class Mitigation:
     data_loss: str
     undo: str
     entry_point: str
+    parameters: tuple[dict[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,4 +115,9 @@ def _mitigation(reader: Reader, value: Any, steps: list[Step]) -> Mitigation:
         raise reader.problem(
             [*steps, "effect"], f"effect is {texts['effect']!r}", "one of " + ", ".join(EFFECTS)
         )
-    return Mitigation(**texts)
+    parameters = data.get("parameters") or []
+    if not isinstance(parameters, list) or not all(isinstance(p, dict) and p.get("name") for p in parameters):
+        raise reader.problem(
+            [*steps, "parameters"], "parameters is no list of mappings", "[{name, type}, ...]"
+        )
+    return Mitigation(**texts, parameters=tuple(parameters))

@@ -53,7 +53,7 @@ def find_project(
     """Return the project to work with.
 
     In this order: `explicit` (the option --project), RUNBOOK_PROJECT, the nearest parent of `start` (default:
-    the current folder), the copy inside the installed package. Raises UsageError when a named one is no project.
+    the current folder), the copy inside the installed package. A named one that is no project: UsageError.
     """
     for given, origin in ((explicit, "--project"), (environ.get("RUNBOOK_PROJECT"), "RUNBOOK_PROJECT")):
         if given:

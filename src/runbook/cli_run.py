@@ -1,0 +1,208 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Commands that run a playbook: `run` and `undo`. A change is planned and shown before it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from runbook_engine import state
+from runbook_engine.errors import UsageError
+from runbook_engine.verdict import CODES
+
+from runbook.catalog import find_declaration, find_mitigation, find_runbook, find_system
+from runbook.catalog_systems import System
+from runbook.cli_read import recorded
+from runbook.errors import RefusedError
+from runbook.live import LiveView
+from runbook.options import parameters
+from runbook.output import make_console
+from runbook.output_result import print_result
+from runbook.project import Project, find_project
+from runbook.report_write import check_path, write, write_junit
+from runbook.runner import Outcome, Request, RunnerError, execute
+
+_RESERVED = ("mitigation", "confirm", "undo", "plan_digest", "system")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the operator asked for, resolved: every name exists. `what` says it in words."""
+
+    args: argparse.Namespace
+    request: Request
+    system: System
+    target_s: float | None
+    what: str
+    console: Console
+
+
+def run(args: argparse.Namespace) -> int:
+    """`runbook run`: diagnose, or plan a mitigation, or plan, ask and apply it."""
+    project = find_project(args.project)
+    runbook = find_runbook(project, args.runbook)
+    system = find_system(project, args.system)
+    find_declaration(system, runbook)
+    variables = parameters(args.param)
+    _check_variables(variables, args)
+    if args.mitigation:
+        variables["mitigation"] = find_mitigation(runbook, args.mitigation).name
+    asked = _asked(args, project, runbook.name, system, variables, args.mitigation or "diagnose")
+    return _go(asked, changing=bool(args.mitigation))
+
+
+def undo(args: argparse.Namespace) -> int:
+    """`runbook undo RUN`: plan to take a run's changes back; with --apply, ask and do it."""
+    folder, result = recorded(args)
+    name = (result.get("runbook") or {}).get("name")
+    if not name or not result.get("system"):
+        raise UsageError(
+            f"Run {folder.run} never got as far as a system: it changed nothing.",
+            "list the runs: runbook runs",
+        )
+    project = find_project(args.project)
+    runbook = find_runbook(project, name)
+    system = find_system(project, result["system"])
+    asked = _asked(args, project, runbook.name, system, {"undo": folder.run}, f"undo of {folder.run}")
+    return _go(asked, changing=True)
+
+
+def _check_variables(variables: Mapping[str, Any], args: argparse.Namespace) -> None:
+    for name in _RESERVED:
+        if name in variables:
+            raise UsageError(
+                f"--param {name} is not a parameter of a mitigation.", f"use --{name} where it exists"
+            )
+    if args.apply and not args.mitigation:
+        raise UsageError(
+            "--apply without --mitigation: there is nothing to apply.", "name it: --mitigation NAME"
+        )
+    if variables and not args.mitigation:
+        raise UsageError(
+            "--param without --mitigation: parameters belong to one.", "name it: --mitigation NAME"
+        )
+
+
+def _asked(
+    args: argparse.Namespace,
+    project: Project,
+    runbook: str,
+    system: System,
+    variables: dict[str, Any],
+    what: str,
+) -> Asked:
+    if args.confirm and args.confirm != system.name:
+        raise RefusedError(
+            f"--confirm {args.confirm} is not the name of the system; nothing was changed.",
+            f"if you mean it: --confirm {system.name}",
+        )
+    for path in (args.junit, args.report):
+        if path:
+            check_path(Path(path), report=path == args.report)
+    declared = system.runbooks.get(runbook)
+    minutes = declared.recovery_minutes if declared else None
+    request = Request(
+        project,
+        project.playbook(runbook),
+        (system.folder, *(_inventory(path) for path in args.inventory)),
+        state.state_dir(args.state),
+        variables,
+        # The engine's first play runs on localhost: without it a limited run would never be opened.
+        limit=f"{args.limit},localhost" if args.limit else "",
+        timeout=args.timeout,
+    )
+    console = make_console(stderr=args.json)
+    return Asked(args, request, system, minutes * 60 if minutes else None, what, console)
+
+
+def _inventory(given: str) -> Path:
+    path = Path(given).expanduser().absolute()
+    if not path.exists():
+        raise UsageError(f"There is no inventory {path}.", "name a folder or file that exists")
+    return path
+
+
+def _go(asked: Asked, changing: bool) -> int:
+    args = asked.args
+    if not changing:
+        return _finish(asked, _execute(asked, asked.request, "diagnose"))
+    interactive = sys.stdin.isatty() and not args.no_input
+    if args.apply and not args.confirm and not interactive:
+        raise RefusedError(
+            "Nobody can be asked here, and --confirm is missing; nothing was changed.",
+            f"if you mean it: --confirm {asked.system.name}",
+        )
+    plan = _execute(asked, replace(asked.request, check=True), f"plan: {asked.what}")
+    if not args.apply or plan.result is None or plan.result["exit"]["name"] != "planned":
+        return _finish(asked, plan)
+    print_result(asked.console, plan.result)
+    if not args.confirm:
+        _ask(asked)
+    confirmed = {"confirm": asked.system.name, "plan_digest": plan.result["plan"]["digest"]}
+    request = replace(asked.request, variables={**asked.request.variables, **confirmed})
+    return _finish(asked, _execute(asked, request, f"apply: {asked.what}"))
+
+
+def _ask(asked: Asked) -> None:
+    """Ask for the system's name; an end of input is a no."""
+    name = asked.system.name
+    asked.console.print(f"\nType {name} to do this on {asked.system.title}; anything else changes nothing.")
+    # Not input(): its prompt would go to stdout, which with --json is for the result alone.
+    asked.console.file.write("> ")
+    asked.console.file.flush()
+    given = sys.stdin.readline().strip()
+    if given != name:
+        raise RefusedError(
+            f"{given!r} is not {name}; nothing was changed."
+            if given
+            else "No name given; nothing was changed.",
+            "run the same command again when you are ready",
+        )
+
+
+def _execute(asked: Asked, request: Request, what: str) -> Outcome:
+    runbook = request.playbook.stem.replace("_", "-")
+    asked.console.rule(f"{asked.system.name} · {runbook} · {what}", align="left", characters="-")
+    outcome = execute(request, LiveView(asked.console, asked.target_s))
+    if outcome.result is None:
+        raise RunnerError(
+            _unrecorded(outcome), "look at what Ansible said above; start again when it is solved"
+        )
+    return outcome
+
+
+def _unrecorded(outcome: Outcome) -> str:
+    said = outcome.damage or outcome.output.strip() or "it said nothing"
+    stopped = f" It was stopped: {outcome.stopped}." if outcome.stopped else ""
+    return (
+        f"The run left no record that can be read, so nothing is verified.{stopped} Ansible ended with "
+        + (f"{outcome.rc} and said:\n{said}\n")
+    )
+
+
+def _finish(asked: Asked, outcome: Outcome) -> int:
+    """Print and write what came out; the code is the record's, never the runner's."""
+    result, args = outcome.result, asked.args
+    assert result is not None  # noqa: S101 - _execute refuses the rest
+    print_result(asked.console, result)
+    if outcome.stopped:
+        asked.console.print(f"Stopped: {outcome.stopped}.")
+    if args.report:
+        write(Path(args.report), result, asked.request.state)
+        asked.console.print(f"Report: {Path(args.report).absolute()}", soft_wrap=True)
+    if args.junit:
+        write_junit(Path(args.junit), result)
+    if args.json:
+        sys.stdout.write(json.dumps(result, ensure_ascii=False, indent=2) + "\n")
+    code: int = result["exit"]["code"]
+    if code == 0 and (outcome.rc != 0 or outcome.stopped):
+        # The record says green, the process that wrote it does not: that is not verified.
+        return CODES["not_verified"]
+    return code

@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The live view of a run, drawn from its record: one line per step, a bar for long ones."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+from runbook_engine import record, state
+
+from runbook.output_text import STATUS_STYLE, clock, seconds, shorten
+
+_PLAIN_PROGRESS_S = 5.0
+_PHASE_WIDTH = 9
+_WORST_FIRST = ("unreachable", "failed", "rescued", "ignored", "started", "changed", "ok", "skipped")
+
+
+@dataclass
+class StepView:
+    """One step on all its hosts, as far as it is."""
+
+    key: int
+    name: str
+    phase: str
+    effect: str
+    began: float
+    hosts: dict[str, str] = field(default_factory=dict)
+    messages: dict[str, str] = field(default_factory=dict)
+    duration_s: float = 0.0
+
+    @property
+    def status(self) -> str:
+        """The worst status among the hosts."""
+        return next((status for status in _WORST_FIRST if status in self.hosts.values()), "started")
+
+    @property
+    def shown(self) -> bool:
+        """Whether the operator wants to read it: the engine's own steps only when they fail."""
+        return self.phase != "engine" or self.status in ("failed", "unreachable")
+
+    def counts(self) -> str:
+        """How many hosts ended how, e.g. `2 ok, 1 failed`; the host's name when there is only one."""
+        if len(self.hosts) == 1:
+            return next(iter(self.hosts.values()))
+        values = list(self.hosts.values())
+        return ", ".join(f"{values.count(s)} {s}" for s in _WORST_FIRST if s in values)
+
+
+class Steps:
+    """Folds the events of a run into steps. Steps come one after the other, so a new one ends the one before."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.current: StepView | None = None
+        self.refusal = ""
+
+    def feed(self, event: dict[str, Any]) -> StepView | None:
+        """Take one event; return the step that it brought to its end."""
+        kind, data = event["type"], event["data"]
+        ended = None
+        if kind == "step.started":
+            if self.current is None or self.current.key != data["step"]:
+                ended = self.current
+                self.current = StepView(
+                    data["step"], data["name"], data["phase"], data["effect"], self._now()
+                )
+            self.current.hosts[data["host"]] = "started"
+        elif kind == "step.finished" and self.current is not None and self.current.key == data["step"]:
+            self.current.hosts[data["host"]] = data["status"]
+            self.current.duration_s = max(self.current.duration_s, data.get("duration_s") or 0.0)
+            if data["status"] in ("failed", "unreachable"):
+                self.current.messages[data["host"]] = str(data.get("msg") or "no message")
+        elif kind in ("run.finished", "run.refused"):
+            ended, self.current = self.current, None
+        return ended
+
+
+class LiveView:
+    """Shows a run while it runs. `target_s`: the recovery target in seconds, None when there is none."""
+
+    def __init__(self, console: Console, target_s: float | None, began: float | None = None) -> None:
+        self._console = console
+        self._target = target_s
+        self._began = time.monotonic() if began is None else began
+        self._steps = Steps(time.monotonic)
+        self._offsets = [0, 0]
+        self._folder: state.RunFolder | None = None
+        self._progress: dict[str, Any] = {}
+        self._said = 0.0
+        self._note = ""
+        self._live: Live | None = None
+
+    def started(self, folder: state.RunFolder) -> None:
+        """Begin to look at `folder`."""
+        self._folder = folder
+        if self._console.is_terminal:
+            self._live = Live(
+                get_renderable=self._footer, console=self._console, transient=True, refresh_per_second=8
+            )
+            self._live.start()
+
+    def poll(self) -> None:
+        """Draw what is new."""
+        if self._folder is None:
+            return
+        for event in self._new(self._folder.events, 0):
+            ended = self._steps.feed(event)
+            if ended is not None:
+                self._line(ended)
+        for progress in self._new(self._folder.progress, 1):
+            self._progress = {**progress, "step": self._steps.current.key if self._steps.current else None}
+        if self._live is None:
+            self._plain_progress()
+
+    def stopping(self, now: bool) -> None:
+        """Say that a stop was asked for."""
+        self._note = "stopping now" if now else "stopping after this step; Ctrl-C again to stop now"
+        if self._live is None:
+            self._console.print(Text(f"{self._clock()}  {self._note}"))
+
+    def ended(self) -> None:
+        """Draw the last step and leave the terminal as it was."""
+        if self._live is not None:
+            self._live.stop()
+        if self._steps.current is not None:
+            self._line(self._steps.current)
+            self._steps.current = None
+
+    def _new(self, path: Any, which: int) -> list[dict[str, Any]]:
+        lines: list[dict[str, Any]] = []
+        with contextlib.suppress(FileNotFoundError):
+            lines, self._offsets[which] = record.tail(path, self._offsets[which])
+        return lines
+
+    def _clock(self) -> str:
+        return clock(time.monotonic() - self._began)
+
+    def _line(self, step: StepView) -> None:
+        if not step.shown:
+            return
+        style = STATUS_STYLE.get(step.status, "")
+        width = self._console.width
+        right = f"{step.counts()}  {seconds(step.duration_s):>6}"
+        left = f"{self._clock()}  {step.phase:<{_PHASE_WIDTH}} "
+        room = max(10, width - len(left) - len(right) - 2)
+        name = shorten(step.name, room)
+        line = Text(left, style="dim")
+        line.append(f"{name:<{room}}  ", style="not dim")
+        line.append(right, style=f"not dim {style}")
+        self._console.print(line, no_wrap=True, overflow="crop")
+        for host, message in step.messages.items():
+            self._console.print(Text(f"       {host}: {message}", style=style))
+
+    def _running(self) -> dict[str, Any]:
+        """What the long step at hand says of itself."""
+        current = self._steps.current
+        return self._progress if current and self._progress.get("step") == current.key else {}
+
+    def _plain_progress(self) -> None:
+        said = self._running().get("text")
+        if said and time.monotonic() - self._said >= _PLAIN_PROGRESS_S:
+            self._said = time.monotonic()
+            self._console.print(Text(f"{self._clock()}  {said}"))
+
+    def _footer(self) -> RenderableType:
+        current = self._steps.current
+        name = current.name if current and current.phase != "engine" else "Preparing"
+        first = Table.grid(padding=(0, 1), expand=True)
+        first.add_column(width=1)
+        first.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+        first.add_column(justify="right", no_wrap=True)
+        first.add_row(Spinner("dots"), Text(name, style="bold"), Text(self._against_target()))
+        return Group(first, *self._details())
+
+    def _details(self) -> list[RenderableType]:
+        running = self._running()
+        rows: list[RenderableType] = []
+        if running.get("total"):
+            rows.append(ProgressBar(total=running["total"], completed=running.get("bytes") or 0))
+        if running.get("text"):
+            rows.append(Text(f"  {running['text']}", style="dim"))
+        if self._note:
+            rows.append(Text(f"  {self._note}", style="yellow"))
+        return rows
+
+    def _against_target(self) -> str:
+        return f"{self._clock()} of {clock(self._target)}" if self._target else self._clock()

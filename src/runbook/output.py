@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The screens of `list`, `show` and `runs`, for 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from runbook.catalog import Catalog
+from runbook.catalog_runbooks import Mitigation, Runbook
+from runbook.catalog_systems import Declaration, System
+from runbook.output_text import exit_style, seconds
+
+_EFFECT_STYLE = {"read": "green", "change": "yellow", "irreversible": "bold red"}
+
+
+def make_console(stderr: bool = False) -> Console:
+    """Return the console for readers: 80 columns when it is no terminal, colours unless NO_COLOR."""
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+
+def print_list(console: Console, catalog: Catalog, last: Mapping[tuple[str, str], dict[str, Any]]) -> None:
+    """Print every runbook with each system that declares it; `last` holds the newest run of each pair."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for column in ("SYSTEM", "RUNBOOK", "SEVERITY", "TARGET", "LAST RUN"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("MITIGATIONS", overflow="fold")
+    for system, runbook in pairs(catalog):
+        declared = system.runbooks.get(runbook.name) if system else None
+        name = system.name if system else "(none)"
+        table.add_row(
+            name,
+            runbook.name,
+            (declared.severity if declared else None) or runbook.severity,
+            target(declared),
+            _last(last.get((name, runbook.name))),
+            ", ".join(m.name for m in runbook.mitigations) or "none",
+        )
+    console.print(table if table.row_count else Text("No runbook here."))
+
+
+def pairs(catalog: Catalog) -> list[tuple[System | None, Runbook]]:
+    """Return each runbook with each system that declares it; with None when none does."""
+    made: list[tuple[System | None, Runbook]] = []
+    for runbook in catalog.runbooks:
+        declaring: list[System | None] = [s for s in catalog.systems if runbook.name in s.runbooks]
+        made += [(system, runbook) for system in declaring or [None]]
+    return made
+
+
+def target(declared: Declaration | None) -> str:
+    """Return the recovery target in words, `-` when there is none."""
+    if declared is None or declared.recovery_minutes is None:
+        return "-"
+    return seconds(declared.recovery_minutes * 60)
+
+
+def _last(result: Mapping[str, Any] | None) -> Text:
+    if result is None:
+        return Text("never", style="dim")
+    code, name = result["exit"]["code"], result["exit"]["name"].replace("_", " ")
+    day = (result.get("started_at") or "")[:10]
+    return Text(f"{day} {name}", style=exit_style(code))
+
+
+def print_show(console: Console, runbook: Runbook, system: System | None) -> None:
+    """Print what `runbook` measures and can do, and the commands for `system` (None: for any)."""
+    declared = system.runbooks.get(runbook.name) if system else None
+    severity = (declared.severity if declared else None) or runbook.severity
+    console.print(Text(f"{runbook.name}: {runbook.title}  ({severity})", style="bold"))
+    console.print(Text(runbook.summary))
+    if system is not None:
+        _print_promise(console, system, declared)
+    _section(console, "When you see", (f"- {symptom}" for symptom in runbook.symptoms))
+    console.print(Text("\nWhat it can do, the cheapest first (nothing of it runs unasked)", style="bold"))
+    for mitigation in runbook.mitigations:
+        _print_mitigation(console, mitigation)
+    _section(console, "Commands", commands(runbook, system), fold=True)
+
+
+def _print_promise(console: Console, system: System, declared: Declaration | None) -> None:
+    told = [f"System: {system.title}"]
+    if declared is not None and declared.recovery_minutes is not None:
+        told.append(f"recovery target {target(declared)}")
+    if declared is not None and declared.rpo_hours is not None:
+        told.append(f"data loss target {declared.rpo_hours:g} h")
+    console.print(Text("; ".join(told)))
+    if system.contacts:
+        console.print(Text("Contacts: " + ", ".join(f"{k} {v}" for k, v in system.contacts.items())))
+
+
+def _section(console: Console, title: str, lines: Iterable[str], fold: bool = False) -> None:
+    console.print(Text(f"\n{title}", style="bold"))
+    for line in lines:
+        # A command has to stay one piece for copying, also where it is longer than the screen.
+        console.print(Text(f"  {line}"), soft_wrap=fold)
+
+
+def _print_mitigation(console: Console, mitigation: Mitigation) -> None:
+    head = Text(f"\n  {mitigation.name}", style="bold")
+    head.append(f"  {mitigation.effect}", style=_EFFECT_STYLE[mitigation.effect])
+    head.append(f"  {mitigation.title}", style="not bold")
+    console.print(head)
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    rows.add_column(no_wrap=True, style="dim")
+    rows.add_column()
+    rows.add_row("advised when", Text(" ".join(mitigation.advised_when.split())))
+    rows.add_row("because", Text(mitigation.reason))
+    rows.add_row("data loss", Text(mitigation.data_loss))
+    rows.add_row("undo", Text(mitigation.undo))
+    rows.add_row("done by", Text(mitigation.entry_point))
+    for parameter in mitigation.parameters:
+        rows.add_row("parameter", Text(_parameter(parameter)))
+    console.print(Padding(rows, (0, 0, 0, 4)))
+
+
+def _parameter(parameter: Mapping[str, Any]) -> str:
+    told = [f"{parameter['name']} ({parameter.get('type', 'str')})"]
+    if parameter.get("choices"):
+        told.append("one of " + ", ".join(map(str, parameter["choices"])))
+    if parameter.get("required"):
+        told.append("required")
+    elif parameter.get("default") is not None:
+        told.append(f"default {parameter['default']}")
+    if parameter.get("description"):
+        told.append(str(parameter["description"]))
+    return "; ".join(told)
+
+
+def commands(runbook: Runbook, system: System | None) -> list[str]:
+    """Return the commands of every door, ready to be copied."""
+    name = system.name if system else "SYSTEM"
+    plan = runbook.mitigations[-1].name if runbook.mitigations else "MITIGATION"
+    wrapper = f"runbook run {name} {runbook.name}"
+    plain = f"ansible-playbook -i inventories/{name} playbooks/{runbook.path.name}"
+    return [
+        f"{wrapper}  # diagnose",
+        f"{wrapper} --mitigation {plan}  # plan",
+        f"{wrapper} --mitigation {plan} --apply  # apply",
+        "runbook undo RUN --apply  # take it back",
+        "",
+        plain,
+        f"{plain} -e mitigation={plan} --check --diff",
+        f"{plain} -e mitigation={plan} -e confirm={name}",
+        f"{plain} -e undo=RUN -e confirm={name}",
+        "",
+        f"ansible-runner run . -p playbooks/{runbook.path.name} --inventory inventories/{name}",
+        f"AWX: job template of playbooks/{runbook.path.name}; survey: mitigation={plan}, confirm={name}",
+    ]
+
+
+def print_runs(console: Console, results: Iterable[Mapping[str, Any]]) -> None:
+    """Print one line per recorded run."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
+    for column in ("RUN", "SYSTEM", "RUNBOOK", "MODE", "ENDED"):
+        table.add_column(column, no_wrap=True)
+    for result in results:
+        ended = result["exit"]
+        table.add_row(
+            result["run"],
+            result.get("system") or "-",
+            (result.get("runbook") or {}).get("name") or "-",
+            result.get("mode") or "-",
+            Text(ended["name"].replace("_", " "), style=exit_style(ended["code"])),
+        )
+    console.print(table if table.row_count else Text("No run is recorded here."))

@@ -1,0 +1,159 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The screens after a run: what was found, what is advised, the plan, the verdict, what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, exit_style, readable, seconds
+
+_MAX_DIFF_LINES = 60
+
+
+def print_result(console: Console, result: Mapping[str, Any]) -> None:
+    """Print a run as it ended: findings, recommendation or plan, verdict."""
+    if result["findings"]:
+        print_findings(console, result["findings"], "Findings")
+    if result["mode"] == "diagnose":
+        print_recommendation(console, result)
+    elif result["plan"] is not None:
+        print_plan(console, result)
+    if result["verification"]["findings"]:
+        print_findings(console, result["verification"]["findings"], "Verification")
+    print_verdict(console, result)
+
+
+def print_findings(console: Console, findings: Iterable[Mapping[str, Any]], title: str) -> None:
+    """Print findings, the worst first."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    listed = sorted(findings, key=lambda f: SEVERITY_ORDER.index(f["status"]))
+    hosts = {f["host"] for f in listed}
+    for finding in listed:
+        check = finding["check"] if len(hosts) == 1 else f"{finding['check']} {finding['host']}"
+        status = Text(finding["status"], style=STATUS_STYLE[finding["status"]])
+        table.add_row(status, check, Text(finding["summary"]))
+    console.print(Text(f"\n{title}" + (f" on {hosts.pop()}" if len(hosts) == 1 else ""), style="bold"))
+    console.print(table)
+
+
+def print_recommendation(console: Console, result: Mapping[str, Any]) -> None:
+    """Print what is advised, in order, with what each costs and the command that plans it."""
+    advised = (result["recommendation"] or {}).get("advised") or []
+    if not advised:
+        return
+    console.print(Text("\nAdvised, the cheapest first (nothing was changed)", style="bold"))
+    for number, mitigation in enumerate(advised, 1):
+        console.print(Text(f"{number}. {mitigation['name']}: {mitigation['title']}", style="bold"))
+        rows = Table.grid(padding=(0, 2, 0, 0))
+        rows.add_column(no_wrap=True, style="dim")
+        rows.add_column()
+        for label, key in (
+            ("because", "reason"),
+            ("effect", "effect"),
+            ("data loss", "data_loss"),
+            ("undo", "undo"),
+        ):
+            rows.add_row(label, Text(readable(mitigation.get(key))))
+        console.print(Padding(rows, (0, 0, 0, 3)))
+        command = (
+            f"runbook run {result['system']} {result['runbook']['name']} --mitigation {mitigation['name']}"
+        )
+        console.print(Text(f"   plan it: {command}", style="cyan"), soft_wrap=True)
+
+
+def print_plan(console: Console, result: Mapping[str, Any]) -> None:
+    """Print what would be done: where, how much of which effect, what changes, what is lost, how long."""
+    plan = result["plan"]
+    applied = result["mode"] != "plan"
+    name = (
+        f"undo of {plan['undo']}" if plan.get("undo") else f"{plan['mitigation']}: {plan.get('title') or ''}"
+    )
+    console.print(Text(f"\n{'Done' if applied else 'Plan'}: {name}", style="bold"))
+    rows = Table.grid(padding=(0, 2, 0, 0))
+    rows.add_column(no_wrap=True, style="dim")
+    rows.add_column()
+    for label, value in plan_rows(result):
+        rows.add_row(label, Text(value))
+    console.print(Padding(rows, (0, 0, 0, 2)))
+    for item in plan["predicted"]:
+        _print_item(console, item)
+
+
+def plan_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the facts of a plan as label and value."""
+    plan = result["plan"]
+    steps = ", ".join(f"{count} {effect}" for effect, count in plan["steps"].items() if count)
+    rows = [("hosts", ", ".join(plan["targets"])), ("steps", steps or "none")]
+    if plan["parameters"]:
+        rows.append(("parameters", ", ".join(f"{k}={readable(v)}" for k, v in plan["parameters"].items())))
+    for label, key in (("data loss", "data_loss"), ("undo", "undo_how")):
+        if plan.get(key):
+            rows.append((label, readable(plan[key])))
+    rows.extend(_estimate(result))
+    rows.append(("digest", plan["digest"]))
+    return rows
+
+
+def _estimate(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    predictions = [
+        p for p in (item["prediction"] for item in result["plan"]["predicted"]) if isinstance(p, dict)
+    ]
+    spent = [p["duration_s"] for p in predictions if isinstance(p.get("duration_s"), int | float)]
+    minutes = (result["clocks"] or {}).get("recovery_minutes")
+    target = f" (target {seconds(minutes * 60)})" if minutes else ""
+    return [("takes about", seconds(sum(spent)) + target)] if spent else []
+
+
+def _print_item(console: Console, item: Mapping[str, Any]) -> None:
+    console.print(Text(f"\n  {item['name']}", style="bold"))
+    prediction = item["prediction"]
+    if isinstance(prediction, Mapping):
+        rows = Table.grid(padding=(0, 2, 0, 0))
+        rows.add_column(no_wrap=True, style="dim")
+        rows.add_column(overflow="fold")
+        for key, value in prediction.items():
+            if value is not None and key != "duration_s":
+                rows.add_row(key.replace("_", " "), Text(readable(value)))
+        console.print(Padding(rows, (0, 0, 0, 4)))
+    for line in diff_lines(item["diff"])[:_MAX_DIFF_LINES]:
+        style = {"+": "green", "-": "red"}.get(line[:1], "dim")
+        console.print(Text(f"    {line}", style=style))
+
+
+def diff_lines(diffs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return recorded diffs as unified lines, without the file names."""
+    lines: list[str] = []
+    for diff in diffs:
+        if "prepared" in diff:
+            lines += readable(diff["prepared"]).splitlines()
+            continue
+        before, after = readable(diff.get("before", "")), readable(diff.get("after", ""))
+        made = difflib.unified_diff(before.splitlines(), after.splitlines(), n=2, lineterm="")
+        lines += [line for line in made if not line.startswith(("---", "+++", "@@"))]
+    return lines
+
+
+def print_verdict(console: Console, result: Mapping[str, Any]) -> None:
+    """Print the one sentence that counts, why, and what to do next."""
+    ended = result["exit"]
+    line = Text("\n")
+    line.append(ended["name"].replace("_", " ").upper(), style=exit_style(ended["code"]))
+    line.append(f"  {ended['reason']}")
+    console.print(line)
+    if ended["next_step"] not in ("", "none"):
+        console.print(Text(f"Next: {ended['next_step']}"))
+    spent = seconds(result["duration_s"])
+    console.print(
+        Text(f"Run {result['run']}, {spent}. Details: runbook show-run {result['run']}", style="dim")
+    )

@@ -1,0 +1,63 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Small words of every screen: times, statuses, how a reader sees a value."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+STATUS_STYLE = {
+    "ok": "green",
+    "changed": "cyan",
+    "warn": "yellow",
+    "ignored": "yellow",
+    "unknown": "yellow",
+    "rescued": "yellow",
+    "fail": "bold red",
+    "failed": "bold red",
+    "unreachable": "bold red",
+    "skipped": "dim",
+}
+SEVERITY_ORDER = ("fail", "unknown", "warn", "ok")
+"""Statuses of findings, the ones that matter first."""
+
+
+def clock(elapsed_s: float) -> str:
+    """Return seconds as `00:42`, or `1:02:03` from an hour on."""
+    whole = max(0, int(elapsed_s))
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes:02}:{left:02}"
+
+
+def seconds(value: float | None) -> str:
+    """Return a duration with its unit: `0.4 s`, `12 s`, `3 min 5 s`, `2 h 10 min`; `-` when unknown."""
+    if value is None:
+        return "-"
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 120:
+        return f"{value:.0f} s"
+    minutes, left = divmod(round(value), 60)
+    if minutes < 120:
+        return f"{minutes} min {left} s" if left else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def shorten(text: str, width: int) -> str:
+    """Return `text` in at most `width` characters."""
+    return text if len(text) <= width else text[: max(1, width - 1)].rstrip() + "…"
+
+
+def readable(value: Any) -> str:
+    """Return any recorded value as one text: texts as they are, the rest as JSON."""
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def exit_style(code: int) -> str:
+    """Return the style of an exit code: green only for 0."""
+    return {0: "bold green", 1: "bold yellow", 3: "bold cyan"}.get(code, "bold red")

@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The private folder of one run of ansible-runner: in memory where possible, wiped on every exit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a 0700 folder is made in it
+_PREFIX = "runbook-"
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[Path]:
+    """Yield a new 0700 folder, on a memory file system when there is one; it is gone afterwards."""
+    base = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+    sweep(base)
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(base: Path) -> None:
+    """Remove what runs that were killed left in `base`: folders of ours whose process is gone."""
+    for folder in base.glob(f"{_PREFIX}*-*"):
+        pid = folder.name[len(_PREFIX) :].split("-")[0]
+        with contextlib.suppress(OSError):
+            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _alive(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextlib.contextmanager
+def swallowed(path: Path) -> Iterator[None]:
+    """Make `path` a pipe whose reader forgets everything.
+
+    ansible-runner writes the command and the whole environment of the child, secrets too, to a file. As a
+    pipe, that file never holds anything.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.mkfifo(path, 0o600)
+    # Opened both ways: open never blocks, and there is no end of file before the writer came.
+    handle = os.open(path, os.O_RDWR)
+    drain = threading.Thread(target=_drain, args=(handle,), daemon=True)
+    drain.start()
+    try:
+        yield
+    finally:
+        os.write(handle, b"\0")
+        drain.join()
+        os.close(handle)
+
+
+def _drain(handle: int) -> None:
+    while not os.read(handle, 65536).endswith(b"\0"):
+        pass
