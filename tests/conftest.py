@@ -12,6 +12,7 @@ import pytest
 
 from runbook.rehearsal.postgres_server import PostgresBinaries, PostgresServer, available_binaries
 from runbook.rehearsal.s3_server import S3Server, available_servers
+from runbook.rehearsal.ssh_server import SshServer
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -83,3 +84,12 @@ def any_bucket(any_s3: S3Server) -> str:
 def bucket(s3: S3Server) -> str:
     """The name of an empty bucket that only this test uses."""
     return s3.make_bucket()
+
+
+@pytest.fixture(scope="session")
+def ssh_host(server_folder: Path) -> Iterator[SshServer]:
+    """This machine as a target over real SSH: `ansible_variables()` make a host of it."""
+    server = SshServer(server_folder / "ssh")
+    server.start()
+    yield server
+    server.stop()
