@@ -12,7 +12,7 @@ from runbook.rehearsal.postgres_server import PostgresBinaries
 
 @pytest.fixture(scope="session")
 def standing(postgres_binaries: PostgresBinaries) -> Iterator[stack.Stack]:
-    """A stack that is up, on every PostgreSQL of this machine in turn; leave it working."""
+    """A stack that is up, on every PostgreSQL of this machine in turn; leave it as it was."""
     with stack.running(stack.Options(postgres_binaries.label, scale=0.2)) as made:
         yield made
 

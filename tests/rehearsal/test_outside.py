@@ -69,11 +69,11 @@ _SABOTAGE = {
 }
 
 
-def test_every_little_wrong_is_seen(standing: stack.Stack) -> None:
+def test_every_little_wrong_is_seen(fresh: stack.Stack) -> None:
     for what, sql in _SABOTAGE.items():
-        before = outside.picture(standing)
-        standing.server().execute(sql, database=seed.DATABASE)
-        problems = outside.picture_differences(before, outside.picture(standing))
+        before = outside.picture(fresh)
+        fresh.server().execute(sql, database=seed.DATABASE)
+        problems = outside.picture_differences(before, outside.picture(fresh))
         assert problems, f"{what} was not seen"
 
 

@@ -24,6 +24,7 @@ from runbook.rehearsal.processes import StandInError, alive, free_port, unprivil
 from runbook.rehearsal.stack import Stack
 
 _PAGE = 8192
+_CALM = 4
 # The first pages, so that the first read of a table meets one; the rest of the table stays readable.
 _DAMAGED_PAGES = (0, 1, 7)
 _DAMAGED_TABLES = ("public.subscribers", "public.subscriptions")
@@ -160,9 +161,17 @@ def _ballast(stack: Stack) -> Path:
 def _fill_disk(stack: Stack) -> None:
     if stack.facts["isolation"] != "namespace":
         raise StandInError("a disk is only filled inside a namespace, where it is the stand-in's own")
-    room = os.statvfs(_ballast(stack).parent)
+    stack.server().execute("CHECKPOINT")
     with _ballast(stack).open("wb") as handle:
-        os.posix_fallocate(handle.fileno(), 0, room.f_bavail * room.f_frsize)
+        # Sessions that have just ended still give files back: full is what stays full.
+        calm = 0
+        while calm < _CALM:
+            room = os.fstatvfs(handle.fileno())
+            free = room.f_bavail * room.f_frsize
+            if free:
+                os.posix_fallocate(handle.fileno(), handle.seek(0, os.SEEK_END), free)
+            calm = 0 if free else calm + 1
+            time.sleep(0.05)
 
 
 def _nights_gone(stack: Stack) -> None:
