@@ -34,13 +34,13 @@ short_description: Shows a run calmly
 version_added: 0.1.0
 author: the oncall.runbooks authors (@oncall-runbooks)
 description:
-  - One line per step and host, a heading per phase, the findings as a table, the recommended mitigations, the plan,
-    and at the end the state, the next step and the folder of the record. 80 columns; honours E(NO_COLOR).
+  - One line per step and host, a heading per phase, the findings as a table, the recommended mitigations,
+    the plan, and at the end the state, the next step and the result's path. 80 columns; honours E(NO_COLOR).
   - Steps that were skipped and the engine's own steps are not shown, except with C(-v).
 """
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(CallbackBase):  # type: ignore[misc]
     """Turns what Ansible reports into lines."""
 
     CALLBACK_VERSION = 2.0
@@ -149,7 +149,7 @@ class CallbackModule(CallbackBase):
     def _step(self, result: CallbackTaskResult, status: str) -> None:
         task, host = result.task, result.host.get_name()
         phase = phase_of(task.tags)
-        if phase and phase != self._phase and phase != "engine":
+        if phase not in ("", "engine", self._phase):
             self._phase = phase
             self._say("", render.heading(phase.capitalize()))
         began = self._begun.pop((task._uuid, host), None)
@@ -159,7 +159,9 @@ class CallbackModule(CallbackBase):
     def _is_shown(self, task: Task) -> bool:
         if phase_of(task.tags) == "engine" or (task._role and task._role.get_name() == "run"):
             return False
-        return not task.action.endswith(("include_tasks", "include_role", "set_fact", "validate_argument_spec"))
+        return not task.action.endswith(
+            ("include_tasks", "include_role", "set_fact", "validate_argument_spec")
+        )
 
     def _message(self, result: CallbackTaskResult) -> str:
         return str(picked(result.result, result.host.get_name(), failed=True).get("msg", "hidden by no_log"))

@@ -56,7 +56,7 @@ _FACTS = {
 }
 
 
-class CallbackModule(CallbackBase):
+class CallbackModule(CallbackBase):  # type: ignore[misc]
     """Turns what Ansible reports into events."""
 
     CALLBACK_VERSION = 2.0
@@ -196,7 +196,7 @@ class CallbackModule(CallbackBase):
         self._end("finished", hosts)
 
     def _interrupted(self) -> None:
-        """The process ends without the end of the playbook: the record says so. Workers inherit this; not theirs."""
+        """The process ends before its playbook: the record says so. Workers inherit this handler."""
         if os.getpid() == self._pid:
             self._end("interrupted", {})
 
@@ -209,7 +209,7 @@ class CallbackModule(CallbackBase):
         _forget()
 
     def _append(self, kind: str, data: dict[str, Any]) -> None:
-        """Store an event. A run that can no longer be recorded stops here: no step may follow it unrecorded."""
+        """Store an event. A run that can no longer be recorded stops here: no step may follow unrecorded."""
         if self._writer is None:
             return
         try:
@@ -217,8 +217,8 @@ class CallbackModule(CallbackBase):
         except OSError as error:
             path, self._writer = self._writer.folder.path, None
             self._display.error(
-                f"The record in {path} cannot be written any more: {error.strerror}. The run stops before its next "
-                "step, because nothing may change unrecorded. Make room there, then look at the record."
+                f"The record in {path} cannot be written any more: {error.strerror}. The run stops before "
+                "its next step: nothing may change unrecorded. Make room there, then look at the record."
             )
             # Ansible turns exceptions of callbacks into warnings and goes on; only this ends the run.
             raise SystemExit(21) from error

@@ -41,7 +41,7 @@ def run_recommend(header: Any) -> dict[str, Any]:
 
 
 def run_gate(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `{gate, refusal}`; `given`: targets, alive, check_mode, confirm, plan_digest, max_age_s, content."""
+    """Return `{gate, refusal}`; `given` has what `gate.Request` needs, and `content`: paths to bind."""
 
     def decided() -> dict[str, Any]:
         events, _head = current.current_events()

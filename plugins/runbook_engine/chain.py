@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The event log as a chain: each line carries the hash of the line before, so no edit passes unseen.
 
-A line is `{"prev":"<hash of the line before>","n":<number>,…,"hash":"<SHA-256 of all bytes before this key>"}`.
-The first `prev` is made from the run id, so a log cannot be passed off as another run's. Verification works on
-the bytes and covers every one of them; it needs no parsing, which keeps 100,000 events within two seconds.
+A line is `{"prev":"<hash of the line before>","n":<number>,…,"hash":"<SHA-256 of the bytes before it>"}`.
+The first `prev` is made from the run id, so a log cannot be passed off as another run's. Verification works
+on the bytes and covers every one of them; it needs no parsing, which keeps 100,000 events within two seconds.
 """
 
 from __future__ import annotations
@@ -78,6 +78,6 @@ def read_events(path: Path, run: str) -> tuple[list[dict[str, Any]], Head]:
 def _broken(number: int, how: str) -> RecordError:
     return RecordError(
         f"The record is damaged: event {number} {how}.",
-        "do not rely on this record; compare with the copy that the run printed or sent (head hash, artifacts)",
+        "do not rely on this record; compare its head hash with the copy that was sent away (artifacts)",
         number,
     )

@@ -46,4 +46,6 @@ def result_so_far(environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the result of the run under way as if it ended now, in good order."""
     events, head = current_events(environ)
     ended = {"ended": "finished", "hosts": {}}
-    return reduce([*events, {"n": head.events + 1, "at": timestamp(), "type": "run.finished", "data": ended}], head)
+    return reduce(
+        [*events, {"n": head.events + 1, "at": timestamp(), "type": "run.finished", "data": ended}], head
+    )

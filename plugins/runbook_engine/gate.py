@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The gate: what must be true before a change. Each rule is one small function; a new rule is one more line."""
+"""The gate: what must be true before a change. Each rule is one function; a new rule is one more line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from runbook_engine.plain import digest
 from runbook_engine.reduce import findings_of
 
 
-class Refused(EngineError):
+class Refused(EngineError):  # noqa: N818 - a decision, not an error
     """The gate stays shut; nothing was changed. `kind` names the rule."""
 
     def __init__(self, kind: str, reason: str, next_step: str) -> None:
@@ -67,7 +67,9 @@ def judge(request: Request) -> dict[str, Any]:
 def make_plan(request: Request) -> dict[str, Any]:
     """Return what would be done, and the digest that binds an approval to exactly this."""
     opened, name = request.opened, request.opened["mitigation"]
-    mitigation: Mapping[str, Any] = next((m for m in request.header.get("mitigations") or [] if m["name"] == name), {})
+    mitigation: Mapping[str, Any] = next(
+        (m for m in request.header.get("mitigations") or [] if m["name"] == name), {}
+    )
     bound = {
         "system": opened["system"],
         "runbook": request.header.get("name"),
@@ -97,12 +99,16 @@ def _targets(request: Request) -> None:
         raise Refused("targets", "No host is left to act on.", "look at --limit and the inventory")
     lost = sorted(set(request.targets) - set(request.alive))
     if lost:
-        raise Refused("targets", f"Lost while diagnosing: {', '.join(lost)}.", "bring them back, or use --limit")
+        raise Refused(
+            "targets", f"Lost while diagnosing: {', '.join(lost)}.", "bring them back, or use --limit"
+        )
 
 
 def _findings(request: Request) -> None:
     if not findings_of(request.events):
-        raise Refused("findings", "This run measured nothing.", "run it whole, without --tags or --start-at-task")
+        raise Refused(
+            "findings", "This run measured nothing.", "run it whole, without --tags or --start-at-task"
+        )
     last = max(
         parse_timestamp(e["at"]).timestamp()
         for e in request.events
@@ -125,7 +131,11 @@ def _confirm(request: Request) -> None:
     if request.check_mode or request.confirm == system:
         return
     given = f"confirm is {request.confirm!r}" if request.confirm else "confirm is missing"
-    raise Refused("confirm", f"{given}, so nothing was changed.", f"to apply: -e confirm={system}; to plan: --check --diff")
+    raise Refused(
+        "confirm",
+        f"{given}, so nothing was changed.",
+        f"to apply: -e confirm={system}; to plan: --check --diff",
+    )
 
 
 RULES: tuple[Callable[[Request], None], ...] = (_targets, _findings, _digest, _confirm)

@@ -47,7 +47,7 @@ def door(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def commit(folder: Path) -> tuple[str | None, bool | None]:
-    """Return the commit that `folder` is at and whether its tracked files differ; None where there is no git."""
+    """Return the commit of `folder` and whether its tracked files differ; None where there is no git."""
     head = _git(folder, "rev-parse", "HEAD")
     if head is None:
         return None, None

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
@@ -17,19 +18,15 @@ MAX_DEPTH = 12
 
 def plain(value: Any, depth: int = 0) -> Any:
     """Return `value` as plain JSON types, long texts cut; whatever is no JSON type becomes its text."""
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, bool | int):
         return value
-    if isinstance(value, int):
-        return int(value)
     if isinstance(value, float):
-        return float(value) if value == value and abs(value) != float("inf") else str(value)
+        return float(value) if math.isfinite(value) else str(value)
     if isinstance(value, str):
         return cut("".join(value))
-    if depth >= MAX_DEPTH:
-        return cut(str(value))
-    if isinstance(value, Mapping):
+    if depth < MAX_DEPTH and isinstance(value, Mapping):
         return {str(k): plain(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, Sequence | Set) and not isinstance(value, bytes | bytearray):
+    if depth < MAX_DEPTH and isinstance(value, Sequence | Set) and not isinstance(value, bytes | bytearray):
         return [plain(v, depth + 1) for v in value]
     return cut(str(value))
 

@@ -15,8 +15,17 @@ SCHEMA = "https://oncall.runbooks/schema/result-1.json"
 PHASES = ("diagnose", "recommend", "mitigate", "verify")
 
 _STARTED = (
-    "runbook", "playbook", "commit", "dirty", "operator", "controller", "check_mode", "door", "versions", "options",
-)  # fmt: skip
+    "runbook",
+    "playbook",
+    "commit",
+    "dirty",
+    "operator",
+    "controller",
+    "check_mode",
+    "door",
+    "versions",
+    "options",
+)
 _OPENED = ("system", "severity", "group", "targets", "mitigation", "parameters", "undo", "clocks")
 
 
@@ -124,7 +133,7 @@ def _step(steps: dict[tuple[int, str], dict[str, Any]], event: dict[str, Any]) -
 
 
 def _finish(result: dict[str, Any], steps: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:
-    """Engine steps are how the engine works, not what was done to the system: only failures of them are told."""
+    """Engine steps are how the engine works, not what was done: only failures of them are told."""
     refused = result["refusal"] is not None
     result["steps"] = [
         s

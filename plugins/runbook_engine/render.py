@@ -62,7 +62,9 @@ def step(name: str, host: str, status: str, duration: float | None, color: bool 
     right = "  ".join(part for part in (word, host, seconds(duration)) if part)
     room = WIDTH - 4 - len(right)
     short = name if len(name) <= room else name[: max(room - 1, 8)] + "…"
-    return [f"{paint(SIGNS.get(status, ' '), status, color)} {short.ljust(room)}  {paint(right, status, color)}"]
+    return [
+        f"{paint(SIGNS.get(status, ' '), status, color)} {short.ljust(room)}  {paint(right, status, color)}"
+    ]
 
 
 def findings(found: Iterable[Mapping[str, Any]], color: bool = False) -> list[str]:
@@ -87,7 +89,12 @@ def recommendation(advice: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     for number, mitigation in enumerate(advice["advised"], 1):
         lines += paragraph(f"{mitigation['name']}: {mitigation['title']}", 4, f"{number}.")
-        for label, key in (("why", "reason"), ("effect", "effect"), ("data loss", "data_loss"), ("undo", "undo")):
+        for label, key in (
+            ("why", "reason"),
+            ("effect", "effect"),
+            ("data loss", "data_loss"),
+            ("undo", "undo"),
+        ):
             lines += paragraph(str(mitigation.get(key) or "not stated"), 15, f"    {label}")
     return lines
 
@@ -121,7 +128,9 @@ def diff(change: Mapping[str, Any]) -> list[str]:
     if change.get("prepared"):
         return [f"  {line}" for line in str(change["prepared"]).splitlines()]
     old, new = (str(change.get(key) or "").splitlines() for key in ("before", "after"))
-    return [f"  - {line}" for line in old if line not in new] + [f"  + {line}" for line in new if line not in old]
+    return [f"  - {line}" for line in old if line not in new] + [
+        f"  + {line}" for line in new if line not in old
+    ]
 
 
 def closing(result: Mapping[str, Any], folder: str) -> list[str]:
@@ -132,4 +141,8 @@ def closing(result: Mapping[str, Any], folder: str) -> list[str]:
     lines = paragraph(f"{word}: {end['reason']}", 2, SIGNS[status])
     if end["next_step"] not in ("", "none"):
         lines += paragraph(end["next_step"], 13, "next")
-    return [*lines, f"exit         {end['code']}, after {seconds(result['duration_s'])}", f"result       {folder}"]
+    return [
+        *lines,
+        f"exit         {end['code']}, after {seconds(result['duration_s'])}",
+        f"result       {folder}",
+    ]

@@ -29,7 +29,9 @@ def check_request(
     `variables` are those a target sees; `options` are the names given on the command line or in the survey.
     """
     if not isinstance(system, Mapping) or not system.get("name"):
-        raise UsageError("The inventory does not say which system it is: `system.name` is missing.", _INVENTORY)
+        raise UsageError(
+            "The inventory does not say which system it is: `system.name` is missing.", _INVENTORY
+        )
     targets = _targets(header, groups)
     _check_options(header, variables, options)
     mitigation = _mitigation(header, _text(variables, "mitigation"))
@@ -90,7 +92,9 @@ def _check_options(header: Mapping[str, Any], variables: Mapping[str, Any], opti
     for name in options:
         known = name in ENGINE_OPTIONS | declared | {"system"} or name.startswith(_FREE_PREFIXES)
         if not known and not ("_" in name and name.split("_")[0] in owners):
-            raise UsageError(f"There is no option {name}. {nearest(name, ENGINE_OPTIONS | declared)}", "correct it")
+            raise UsageError(
+                f"There is no option {name}. {nearest(name, ENGINE_OPTIONS | declared)}", "correct it"
+            )
 
 
 def _parameters(mitigation: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,7 +105,9 @@ def _parameters(mitigation: Mapping[str, Any], variables: Mapping[str, Any]) -> 
         value = variables.get(name, parameter.get("default"))
         if value in (None, ""):
             if parameter.get("required"):
-                raise UsageError(f"The mitigation {mitigation['name']} needs {name}.", f"give it: -e {name}=…")
+                raise UsageError(
+                    f"The mitigation {mitigation['name']} needs {name}.", f"give it: -e {name}=…"
+                )
             continue
         _check_value(parameter, value)
         values[name] = value
@@ -111,6 +117,8 @@ def _parameters(mitigation: Mapping[str, Any], variables: Mapping[str, Any]) -> 
 def _check_value(parameter: Mapping[str, Any], value: Any) -> None:
     name, kind, choices = parameter["name"], parameter.get("type", "str"), parameter.get("choices")
     if choices and value not in choices:
-        raise UsageError(f"{name} is {value!r}. {nearest(str(value), map(str, choices))}", "choose one of them")
+        raise UsageError(
+            f"{name} is {value!r}. {nearest(str(value), map(str, choices))}", "choose one of them"
+        )
     if not _TYPES.get(kind, _TYPES["str"])(value):
         raise UsageError(f"{name} is {value!r}, which is no {kind}.", "correct it")

@@ -23,7 +23,7 @@ EVENTS, RESULT, PROGRESS, EVIDENCE = "events.jsonl", "result.json", "progress.js
 def state_dir(
     explicit: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ
 ) -> Path:
-    """Return the state folder: `explicit`, RUNBOOK_STATE, $XDG_STATE_HOME/runbook or ~/.local/state/runbook."""
+    """Return the state folder: `explicit`, RUNBOOK_STATE, $XDG_STATE_HOME/runbook, ~/.local/state/runbook."""
     if explicit:
         return Path(explicit).expanduser().absolute()
     if environ.get("RUNBOOK_STATE"):
@@ -71,7 +71,7 @@ def run_folder(state: Path, run: str) -> RunFolder:
 
 
 def create_run(state: Path, run: str | None = None) -> RunFolder:
-    """Make the folder (0700) of a new run with an empty log and progress file; `run` = its id, else a new one.
+    """Make the folder (0700) of a new run with an empty log and progress file; without `run` draw an id.
 
     Raises StateError when the folder cannot be written or `run` has a log already.
     """
@@ -118,7 +118,7 @@ def load_result(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` to `path` (0600) so that after a crash the file is the old one or the new one, never half."""
+    """Write `data` to `path` (0600); after a crash the file is the old one or the new one, never half."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -152,7 +152,7 @@ def unusable(state: Path, error: OSError) -> StateError:
 
 def _runs(state: Path) -> Iterator[RunFolder]:
     try:
-        names = sorted(os.listdir(state / "runs"), reverse=True)
+        names = sorted((entry.name for entry in (state / "runs").iterdir()), reverse=True)
     except FileNotFoundError:
         return
     for name in names:

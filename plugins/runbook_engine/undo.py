@@ -14,7 +14,7 @@ from runbook_engine.verdict import left_changed
 
 
 def plan_undo(folder: Path, run: str, system: str, targets: list[str]) -> list[dict[str, Any]]:
-    """Return `{step, host, summary, role, entry_point, variable, args}` per change of `run`, in reverse.
+    """Return `{step, host, summary, role, entry_point, variable, args}` per change, the last first.
 
     The record is verified first; `folder` is the state folder. Raises Refused when nothing (more) can be taken
     back or a change was made on a host that is no target.
@@ -23,14 +23,22 @@ def plan_undo(folder: Path, run: str, system: str, targets: list[str]) -> list[d
     events, head = chain.read_events(source.events, run)
     result = reduce(events, head)
     if result["system"] != system:
-        raise Refused("undo", f"Run {run} was on the system {result['system']}, not {system}.", "choose its inventory")
+        raise Refused(
+            "undo", f"Run {run} was on the system {result['system']}, not {system}.", "choose its inventory"
+        )
     already = _undone_later(folder, run)
-    items = [item for step in reversed(left_changed(result)) if step["id"] not in already for item in _items(step)]
+    items = [
+        item for step in reversed(left_changed(result)) if step["id"] not in already for item in _items(step)
+    ]
     if not items:
-        raise Refused("undo", f"Run {run} left nothing that a recorded undo takes back.", "look at its record")
+        raise Refused(
+            "undo", f"Run {run} left nothing that a recorded undo takes back.", "look at its record"
+        )
     away = sorted({i["host"] for i in items} - set(targets))
     if away:
-        raise Refused("undo", f"Run {run} changed hosts that are no targets now: {', '.join(away)}.", "widen --limit")
+        raise Refused(
+            "undo", f"Run {run} changed hosts that are no targets now: {', '.join(away)}.", "widen --limit"
+        )
     return items
 
 

@@ -48,14 +48,25 @@ class Engine:
         """Its state folder."""
         return self.folder / "state"
 
-    def run(self, *arguments: str, case: str = "", playbook: str = "door_stuck.yml", inventory: str = "hosts.yml",
-            **environment: str) -> Run:  # fmt: skip
+    def run(
+        self,
+        *arguments: str,
+        case: str = "",
+        playbook: str = "door_stuck.yml",
+        inventory: str = "hosts.yml",
+        **environment: str,
+    ) -> Run:
         """Run `ansible-playbook` and return what came of it."""
         config = self.folder / "ansible.cfg"
         config.write_text(self._config())
         unset = ("ONCALL_", "RUNBOOK_", "ANSIBLE_")
         env = {k: v for k, v in os.environ.items() if not k.startswith(unset)}
-        env |= {"ANSIBLE_CONFIG": str(config), "RUNBOOK_STATE": str(self.state), "CASE": case, "NO_COLOR": "1"}
+        env |= {
+            "ANSIBLE_CONFIG": str(config),
+            "RUNBOOK_STATE": str(self.state),
+            "CASE": case,
+            "NO_COLOR": "1",
+        }
         env |= {"HOME": str(self.folder), **environment}
         command = [str(PLAYBOOK), "-i", str(FIXTURES / inventory), str(FIXTURES / playbook), *arguments]
         done = subprocess.run(
