@@ -44,7 +44,10 @@ def test_plan_restore_again_undo_release(restoring: Restoring) -> None:
     assert restoring.digest(done["names"]["kept"]) == damaged
     progress = [json.loads(line) for line in (restoring.folder / "progress.jsonl").read_text().splitlines()]
     assert {"at", "run", "host", "phase", "bytes", "total", "text"} <= set(progress[0])
-    assert not restoring.run()["changed"]
+    again = restoring.run()
+    assert not again["changed"]
+    assert "was restored from daily/app_20261120T030000Z.sql.gz already" in again["msg"]
+    assert again["data_loss"]["backup_age_s"] > 0
     undone = restoring.run(**done["undo"]["args"])
     assert undone["changed"]
     assert restoring.digest() == damaged

@@ -225,7 +225,9 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options im
 def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Undo or release at once; for a restore start the job and say where it is."""
     pg.require_psycopg2()
-    options = RestoreOptions.from_params(params, check_mode)
+    chosen = params.get("backup") or {}
+    about = {name: chosen[name] for name in ("key", "etag", "backup_at", "who") if name in chosen}
+    options = RestoreOptions.from_params({**params, **about}, check_mode)
     if params["state"] == "undone":
         return job_undo.undo(options)
     if params["state"] == "released":
