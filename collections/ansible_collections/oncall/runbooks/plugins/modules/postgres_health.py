@@ -78,6 +78,27 @@ options:
     type: list
     elements: str
     default: []
+  checks:
+    description: What to measure. Empty means everything.
+    type: list
+    elements: str
+    default: []
+    choices:
+      - data_disk
+      - data_inodes
+      - docker_disk
+      - memory
+      - load
+      - postgres_runtime
+      - postgres_log
+      - postgres_accepts
+      - postgres_answers
+      - postgres_writes
+      - postgres_connections
+      - postgres_replication
+      - postgres_checkpoint
+      - postgres_wal
+      - postgres_data
   timeout:
     description: Seconds each probe may take. The whole call takes at most 1.5 seconds longer.
     type: float
@@ -243,7 +264,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import argument_spec
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.health import measure_health
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.health import CHECKS, measure_health
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import threshold_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose import RUNTIME_SPEC
 
@@ -270,6 +291,7 @@ def main() -> None:
         docker_root={"type": "path", "default": ""},
         log_path={"type": "path", "default": ""},
         expected_tables={"type": "list", "elements": "str", "default": []},
+        checks={"type": "list", "elements": "str", "default": [], "choices": list(CHECKS)},
         timeout={"type": "float", "default": 5.0},
         thresholds=threshold_spec(),
     )

@@ -25,9 +25,28 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose imp
 GRACE = 1.5
 
 
+CHECKS = (
+    "data_disk",
+    "data_inodes",
+    "docker_disk",
+    "memory",
+    "load",
+    "postgres_runtime",
+    "postgres_log",
+    "postgres_accepts",
+    "postgres_answers",
+    "postgres_writes",
+    *activity.CHECKS,
+    "postgres_data",
+)
+
+
 def measure_health(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """Measure everything at the same time and return the findings, at least one for each check asked for."""
-    return run_probes(_host_probes(params) + _runtime_probes(params) + _server_probes(params))
+    probes = _host_probes(params) + _runtime_probes(params) + _server_probes(params)
+    wanted = set(params.get("checks") or CHECKS)
+    found = run_probes([probe for probe in probes if wanted.intersection(probe.checks)])
+    return [finding for finding in found if finding["check"] in wanted]
 
 
 def measure_host(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
