@@ -16,8 +16,8 @@ from runbook_engine.verdict import left_changed
 def plan_undo(folder: Path, run: str, system: str, targets: list[str]) -> list[dict[str, Any]]:
     """Return `{step, host, summary, role, entry_point, variable, args}` per change, the last first.
 
-    The record is verified first; `folder` is the state folder. Raises Refused when nothing (more) can be taken
-    back or a change was made on a host that is no target.
+    The record is verified first; `folder` is the state folder. Raises Refused when nothing can be taken
+    back (any more) or a change was made on a host that is no target.
     """
     source = state.existing_run(folder, run)
     events, head = chain.read_events(source.events, run)

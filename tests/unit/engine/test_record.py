@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from runbook_engine import chain, record, state
 from runbook_engine.errors import RecordError, StateError, UsageError
 
