@@ -41,4 +41,5 @@ def worst(findings: List[Dict[str, Any]]) -> str:
     """Return the worst status among `findings`; `unknown` when there are none."""
     if not findings:
         return "unknown"
-    return max((f["status"] for f in findings), key=STATUSES.index)
+    statuses: List[str] = [f["status"] for f in findings]
+    return max(statuses, key=STATUSES.index)
