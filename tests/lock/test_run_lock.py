@@ -1,0 +1,125 @@
+"""One changing run per system at a time, proved with real runs of ansible-playbook."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from runbook.rehearsal.ssh_server import SshServer
+from lock_runs import LEASE, Runs
+
+
+@pytest.fixture(params=["local", "ssh"])
+def any_runs(request: pytest.FixtureRequest, runs: Runs) -> Runs:
+    """The same, locally and over SSH."""
+    if request.param == "ssh":
+        server: SshServer = request.getfixturevalue("ssh_host")
+        runs.hosts = {"one": server.ansible_variables()}
+    return runs
+
+
+def test_a_run_takes_the_lock_and_gives_it_back(any_runs: Runs) -> None:
+    code, output = any_runs.finish("alice")
+    assert code == 0, output
+    assert any_runs.changed("alice")
+    last = any_runs.lock().info()["lock"]["last"]
+    assert (last["operator"], last["what"], last["ended"]["how"]) == ("alice", "restore", "released")
+    assert any_runs.keeper_gone(any_runs.status("alice"))
+    assert any_runs.status("alice").state == "released"
+    assert sorted(p.name for p in (any_runs.folder / "locks").iterdir()) == ["roost.lease", "roost.lease.guard"]
+
+
+def test_a_second_run_is_refused_and_told_who_holds_it(any_runs: Runs) -> None:
+    first = any_runs.holding("alice")
+    time.sleep(LEASE + 1)  # longer than the lease: it holds because it is renewed
+    code, output = any_runs.finish("bob")
+    assert code != 0
+    assert not any_runs.changed("bob")
+    text = " ".join(output.split())
+    for part in (any_runs.record("alice").name, "of alice on", "for restore", "until", "runbook lock break roost"):
+        assert part in text, output
+    any_runs.go()
+    assert first.wait(20) == 0
+    assert any_runs.changed("alice")
+
+
+def test_a_killed_run_frees_the_lock_within_seconds(any_runs: Runs) -> None:
+    run = any_runs.holding("alice")
+    status = any_runs.status("alice")
+    assert any_runs.held()
+    run.send_signal(signal.SIGKILL)
+    run.wait(5)
+    assert any_runs.wait_for(lambda: not any_runs.held()) < LEASE
+    any_runs.wait_for(lambda: any_runs.keeper_gone(status), 5)
+    assert any_runs.lock().info()["lock"]["last"]["ended"]["how"] == "released"
+
+
+def test_a_terminated_run_frees_the_lock_within_seconds(runs: Runs) -> None:
+    run = runs.holding("alice")
+    status = runs.status("alice")
+    run.terminate()
+    run.wait(10)
+    runs.wait_for(lambda: not runs.held(), 3)
+    runs.wait_for(lambda: runs.keeper_gone(status), 3)
+
+
+def test_a_controller_that_is_gone_with_its_keeper_frees_the_lock_by_its_lease(runs: Runs) -> None:
+    run = runs.holding("alice")
+    os.kill(runs.status("alice").keeper, signal.SIGKILL)
+    run.kill()
+    assert runs.held()
+    assert runs.wait_for(lambda: not runs.held()) <= LEASE + 0.5
+    assert runs.lock().info()["lock"]["last"]["ended"]["how"] == "ran out"
+
+
+def test_a_run_whose_lock_was_broken_changes_nothing_more(runs: Runs) -> None:
+    run = runs.holding("alice")
+    runs.lock().break_("bob", "alice is asleep")
+    runs.wait_for(lambda: (runs.record("alice") / "lock.lost").exists(), LEASE)
+    assert "alice is asleep" in (runs.record("alice") / "progress.jsonl").read_text()
+    runs.go()
+    output, _ = run.communicate(timeout=20)
+    assert run.returncode != 0
+    assert "broken by bob" in " ".join(output.split())
+    assert not runs.changed("alice")
+
+
+def test_a_run_whose_keeper_was_killed_changes_nothing_more(runs: Runs) -> None:
+    run = runs.holding("alice")
+    os.kill(runs.status("alice").keeper, signal.SIGKILL)
+    time.sleep(LEASE + 0.2)
+    runs.go()
+    output, _ = run.communicate(timeout=20)
+    assert run.returncode != 0
+    assert "was not renewed" in " ".join(output.split())
+    assert not runs.changed("alice")
+
+
+def test_check_mode_takes_nothing_and_says_who_holds_it(runs: Runs) -> None:
+    code, output = runs.finish("carol", "--check")
+    assert code == 0, output
+    assert runs.plan("carol")["holder"] is None
+    assert list((runs.folder / "locks").iterdir()) == []
+    runs.holding("alice")
+    code, output = runs.finish("dave", "--check")
+    assert code == 0, output
+    assert runs.plan("dave")["holder"]["operator"] == "alice"
+
+
+def test_the_next_host_has_the_lock_when_the_first_is_unreachable(runs: Runs, ssh_host: SshServer) -> None:
+    dead = {**ssh_host.ansible_variables(), "ansible_port": 1}
+    runs.hosts = {"a_dead": dead, "b_alive": runs.hosts["one"]}
+    code, output = runs.finish("alice", "--limit", "localhost,b_alive")
+    assert code == 0, output
+    assert runs.plan("alice")["at"] == "b_alive"
+    assert "a_dead cannot be reached" in runs.plan("alice")["skipped"][0]
+
+
+def test_without_any_reachable_host_nothing_is_changed(runs: Runs, ssh_host: SshServer) -> None:
+    runs.hosts = {"dead": {**ssh_host.ansible_variables(), "ansible_port": 1}}
+    code, output = runs.finish("alice")
+    assert code != 0
+    assert "No host of the group can be reached" in " ".join(output.split())
