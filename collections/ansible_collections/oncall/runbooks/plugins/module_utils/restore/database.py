@@ -217,6 +217,27 @@ def _drop(connection: Any, name: str) -> None:
         pg.rows(connection, pg.statement("DROP DATABASE IF EXISTS {}", pg.ident(name)))
 
 
+_SCHEMAS = """
+SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
+"""
+
+
+def empty(login: pg.Login, name: str, *, live: str) -> None:
+    """Drop what is in a database of ours: gives the disk back at once.
+
+    DROP DATABASE begins with a checkpoint, which fails on a full disk and leaves the database unusable.
+    """
+    connection = login.connect(name)
+    try:
+        found = marks.find(connection, name)
+        if name == live or found is None or found.mark is None or found.mark.role != "restore":
+            return
+        for (schema,) in pg.rows(connection, _SCHEMAS):
+            pg.rows(connection, pg.statement("DROP SCHEMA {} CASCADE", pg.ident(schema)))
+    finally:
+        connection.close()
+
+
 def drop_live(connection: Any, name: str, *, confirmed: str) -> None:
     """Drop the live database itself, for a restore in place; `confirmed` must be its name."""
     if confirmed != name:

@@ -95,7 +95,9 @@ class Job:
 
     def _failure(self, error: OncallError) -> Dict[str, Any]:
         said = {name: scrub(str(text)) for name, text in error.as_dict().items()}
+        left = [scrub(self._restore.left_behind)] if self._restore.left_behind else []
         return {
+            "warnings": left,
             "failed": True,
             "changed": False,
             "msg": scrub(error.message),

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 __metaclass__ = type
 
-import contextlib
 import time
 from dataclasses import asdict, replace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol
@@ -71,6 +70,7 @@ class Restore:
         self.options, self.source, self.progress = options, source, progress
         self._safety = safety
         self.in_switch = False
+        self.left_behind = ""  # what a failure could not clean up, for the operator
         self._sessions: Optional[Sessions] = None
         self._loaded: Optional[load.Loaded] = None
         self._made = ""  # the database this run has made and not yet switched
@@ -122,7 +122,7 @@ class Restore:
                 result.update(self._switch(connection, plan))
         except BaseException as error:
             if not self.in_switch and not plan.resume:
-                self._clean_up()
+                self._clean_up(disk_full=getattr(error, "kind", "") == "disk_full")
             if result.get("safety_copy"):
                 raise _without_live(self.options, result["safety_copy"], error) from error
             raise
@@ -209,22 +209,30 @@ class Restore:
         self.progress.enter("done", "%s is restored" % opts.database)
         return job_result.switched(plan, opts, window, ended)
 
-    def _clean_up(self) -> None:
+    def _clean_up(self, disk_full: bool = False) -> None:
         """Drop what this run made; what cannot be dropped now carries its mark for the next run."""
         if self._sessions is not None:
             self._sessions.stop()
             self._sessions.close_all()
         if not self._made:
             return
-        with contextlib.suppress(OncallError, pg.Error):
+        try:
             connection = patiently(self.options.login.connect, _CLEAN_UP_FOR)
             try:
                 if self.options.keep_failed:
                     marks.set_mark(connection, self._made, self._mark("failed"))
                 else:
+                    if disk_full:
+                        db.empty(self.options.login, self._made, live=self.options.database)
                     db.drop(connection, self._made, live=self.options.database, newborn=True)
             finally:
                 connection.close()
+        except (OncallError, pg.Error) as error:
+            self.left_behind = "%s could not be dropped now (%s); the next restore of %s removes it" % (
+                self._made,
+                " ".join(str(error).split()),
+                self.options.database,
+            )
 
 
 def _without_live(options: RestoreOptions, copy: Dict[str, Any], error: BaseException) -> OncallError:
