@@ -25,7 +25,7 @@ Limits = Mapping[str, Any]
 CHECKS = ("postgres_connections", "postgres_replication", "postgres_checkpoint", "postgres_wal")
 
 _SESSIONS = """
-SELECT count(*) FILTER (WHERE backend_type = 'client backend'),
+SELECT count(*) FILTER (WHERE backend_type = 'client backend' OR backend_type IS NULL),
        count(*) FILTER (WHERE backend_type = 'client backend' AND state = 'active'),
        count(*) FILTER (WHERE state LIKE 'idle in transaction%'),
        coalesce(max(extract(epoch FROM clock_timestamp() - state_change))
@@ -33,7 +33,8 @@ SELECT count(*) FILTER (WHERE backend_type = 'client backend'),
        coalesce(max(extract(epoch FROM clock_timestamp() - xact_start))
                 FILTER (WHERE backend_type = 'client backend'), 0)::float,
        current_setting('max_connections')::int,
-       current_setting('superuser_reserved_connections')::int
+       current_setting('superuser_reserved_connections')::int,
+       count(*) FILTER (WHERE backend_type IS NULL AND datname IS NOT NULL)
 FROM pg_stat_activity WHERE pid <> pg_backend_pid()
 """
 _TOP_ROLES = """
@@ -77,19 +78,21 @@ def _guarded(check: str, measure: Any, session: Any, limits: Limits) -> Dict[str
 
 
 def _connections(session: Any, limits: Limits) -> Dict[str, Any]:
-    total, active, idle_tx, idle_tx_age, oldest, limit, reserved = rows(session, _SESSIONS)[0]
+    total, active, idle_tx, idle_tx_age, oldest, limit, reserved, hidden = rows(session, _SESSIONS)[0]
     blocked = _blocked(session)
     top = {role or "(none)": count for role, count in rows(session, _TOP_ROLES)}
     usable = limit - reserved
     percent = 100.0 * total / usable if usable > 0 else 100.0
     waited = blocked[0]["seconds"] if blocked else 0.0
     status = worse(
+        # What this role may not look into may be idle in a transaction, or blocked.
+        "unknown" if hidden else "ok",
         above(percent, limits["connections_warn_percent"], limits["connections_fail_percent"]),
         "warn" if idle_tx_age >= limits["idle_in_transaction_warn"] else "ok",
         "warn" if oldest >= limits["transaction_warn"] else "ok",
         above(waited, limits["blocked_warn"], limits["blocked_fail"]),
     )
-    text = "%s of %d usable (%.0f %%): %d active, %d idle in transaction (longest %s), oldest transaction %s, %s (longest %s)."
+    text = "%s of %d usable (%.0f %%): %d active, %d idle in transaction (longest %s), oldest transaction %s, %s (longest %s)%s."
     return finding(
         "postgres_connections",
         status,
@@ -104,11 +107,13 @@ def _connections(session: Any, limits: Limits) -> Dict[str, Any]:
             span(oldest),
             plural(len(blocked), "blocked session"),
             span(waited),
+            "; %d hidden from this role: GRANT pg_read_all_stats" % hidden if hidden else "",
         ),
         observed={
             "total": total,
             "limit": limit,
             "reserved": reserved,
+            "hidden": hidden,
             "used_percent": round(percent, 1),
             "active": active,
             "idle_in_transaction": idle_tx,

@@ -20,7 +20,12 @@ Limits = Mapping[str, Any]
 
 _TABLES = """
 SELECT n.nspname, c.relname, c.relkind::text, c.oid::bigint,
-       CASE WHEN c.relkind = 'p' THEN 0 ELSE pg_relation_size(c.oid) END::bigint
+       CASE WHEN c.relkind IN ('p', 'v') THEN 0
+            -- Asking a locked table for its size would wait for the lock.
+            WHEN EXISTS (SELECT 1 FROM pg_locks l WHERE l.relation = c.oid AND l.granted
+                         AND l.mode = 'AccessExclusiveLock' AND l.pid <> pg_backend_pid())
+            THEN c.relpages::bigint * current_setting('block_size')::bigint
+            ELSE pg_relation_size(c.oid) END::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'm', 'p', 'v') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
 """

@@ -55,7 +55,11 @@ CLASSES: Tuple[Tuple[str, "re.Pattern[str]"], ...] = tuple(
 ORDER = [name for name, _pattern in CLASSES] + ["other"]
 # These say that the server or its data is in danger now; the others that clients are.
 _GRAVE = ("corruption", "disk_full", "out_of_memory", "crash_loop")
-_LEVEL = re.compile(r"\b(PANIC|FATAL|ERROR|LOG|WARNING):\s")
+# The first such word of a line is its level: what follows may be text that a client sent.
+_LEVEL = re.compile(
+    r"\b(PANIC|FATAL|ERROR|LOG|WARNING|STATEMENT|DETAIL|HINT|CONTEXT|QUERY|NOTICE|INFO|DEBUG\d?):\s"
+)
+_ERROR_LEVELS = ("PANIC", "FATAL", "ERROR", "LOG", "WARNING")
 _STAMP = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(?:\.\d+)?\s?(Z|UTC|GMT|[+-]\d{2}:?\d{2})?")
 # Everyday ends of sessions and shutdowns that are asked for: they are FATAL by name only.
 _HARMLESS = re.compile(
@@ -98,7 +102,7 @@ def classify(line: str) -> Optional[str]:
     A LOG line counts when it names a cause (a crash is told at that level); other errors are `other`.
     """
     level = _LEVEL.search(line)
-    if not level or _HARMLESS.search(line):
+    if not level or level.group(1) not in _ERROR_LEVELS or _HARMLESS.search(line):
         return None
     for name, pattern in CLASSES:
         if pattern.search(line):

@@ -47,6 +47,8 @@ WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
                                       WHERE w.wait_event_type = 'Lock'))))
 ORDER BY 7 DESC NULLS LAST
 """
+# The server shows a session of a role one may not look into without its type.
+_HIDDEN = "SELECT count(*) FROM pg_stat_activity WHERE backend_type IS NULL AND datname IS NOT NULL"
 _LEFT = "SELECT pid FROM pg_stat_activity WHERE (pid, backend_start::text) IN %s"
 # The start time guards against a pid that another session has got meanwhile.
 _SIGNAL = "SELECT {}(pid) FROM pg_stat_activity WHERE (pid, backend_start::text) IN %s"
@@ -63,6 +65,7 @@ def end_sessions(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, An
     """
     _refuse_unselective(params)
     with closing(_connect(Login.from_params(params, application_name="oncall-sessions"))) as session:
+        _refuse_blind(session, params["database"])
         found = _select(session, params)
         result = _predicted(found)
         if not found or check_mode:
@@ -103,11 +106,29 @@ def _select(session: Any, params: Mapping[str, Any]) -> List[Session]:
         given, **{k: params[k] for k in ("database", "all_databases", "include_superusers", "blocking")}
     )
     wanted["unaged"] = not params["blocking"] and all(given[name] is None for name in ages)
-    found = [dict(zip(_COLUMNS, row)) for row in rows(session, _SELECT, wanted)]  # noqa: B905 - Python 3.8
+    found = [dict(zip(_COLUMNS, row)) for row in _rows_by_name(session, wanted)]  # noqa: B905 - Python 3.8
     for one in found:
         one["query"] = scrub(one["query"] or "", [params.get("login_password") or ""])
         one["seconds"] = round(one["seconds"] or 0.0, 1)
     return found
+
+
+def _refuse_blind(session: Any, database: str) -> None:
+    """Refuse when other roles' sessions are hidden: nothing would match, and that would look like success."""
+    hidden = rows(session, _HIDDEN)[0][0]
+    if hidden:
+        raise DeniedError(
+            "see the sessions of other roles",
+            on="database %s" % database,
+            got="%s hidden from the login role" % plural(hidden, "session"),
+            next_step="log in as a superuser, or: GRANT pg_read_all_stats, pg_signal_backend TO the login role",
+        )
+
+
+def _rows_by_name(session: Any, wanted: Mapping[str, Any]) -> List[Tuple[Any, ...]]:
+    with session.cursor() as cursor:
+        cursor.execute(_SELECT, wanted)
+        return list(cursor.fetchall())
 
 
 def _predicted(found: List[Session]) -> Dict[str, Any]:

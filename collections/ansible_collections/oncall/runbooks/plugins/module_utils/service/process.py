@@ -82,6 +82,8 @@ class ProcessProvider(Provider):
         return "pg_ctl stop and start of %s" % self.data_dir
 
     def _stop(self, pg_ctl: str, pid: int, stop_timeout: float) -> None:
+        # A frozen server hears no request to stop; continuing one that runs does nothing.
+        os.kill(pid, signal.SIGCONT)
         stop = [pg_ctl, "stop", "-D", self.data_dir, "-w"]
         done = self._run(stop + ["-m", "fast", "-t", "%d" % stop_timeout], stop_timeout + 10)
         if done.rc != 0 and process_info(pid) is not None:

@@ -1,0 +1,143 @@
+"""What every role promises: a specification per entry point, defaults that agree with it, tags that tell the truth."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from runbook.rehearsal.postgres_server import PostgresServer
+
+_SPEC = importlib.util.spec_from_file_location("role_tables", Path(__file__).with_name("role_tables.py"))
+assert _SPEC
+assert _SPEC.loader
+role_tables = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(role_tables)
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = sorted(role_tables.ROLES.iterdir())
+ENTRY_POINTS = [(role, name) for role in ROLES for name in role_tables.specs(role)]
+# What each module does to a system; a task of another module has to be added here, and thought about.
+EFFECTS = {
+    "oncall.runbooks.postgres_health": None,
+    "oncall.runbooks.host_health": None,
+    "oncall.runbooks.backup_health": None,
+    "ansible.builtin.assert": None,
+    "oncall.runbooks.service_restart": "change",
+    "oncall.runbooks.pg_restore_r2": "change",
+    "oncall.runbooks.postgres_sessions": "irreversible",
+    "oncall.runbooks.disk_reclaim": "irreversible",
+}
+
+
+def tasks(role: Path, name: str) -> list[dict[str, Any]]:
+    """Return the tasks of one entry point."""
+    loaded: list[dict[str, Any]] = yaml.safe_load((role / "tasks" / f"{name}.yml").read_text())
+    return loaded
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda r: r.name)
+def test_every_entry_point_has_a_specification_and_the_other_way_round(role: Path) -> None:
+    assert {path.stem for path in (role / "tasks").glob("*.yml")} == set(role_tables.specs(role))
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda r: r.name)
+def test_defaults_and_specifications_agree(role: Path) -> None:
+    defaults = yaml.safe_load((role / "defaults/main.yml").read_text())
+    said = {
+        (name, about["default"] if isinstance(about["default"], str | int | float) else str(about["default"]))
+        for spec in role_tables.specs(role).values()
+        for name, about in spec["options"].items()
+        if "default" in about
+    }
+    have = {(n, v if isinstance(v, str | int | float) else str(v)) for n, v in defaults.items()}
+    assert have == said
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda r: r.name)
+def test_the_readme_is_what_the_specification_says(role: Path) -> None:
+    assert (role / "README.md").read_text() == role_tables.readme(role)
+
+
+@pytest.mark.parametrize(("role", "name"), ENTRY_POINTS, ids=lambda v: getattr(v, "name", v))
+def test_a_task_that_changes_something_says_so(role: Path, name: str) -> None:
+    for task in tasks(role, name):
+        (module,) = set(task) & set(EFFECTS)
+        effect = "irreversible" if task[module].get("state") == "released" else EFFECTS[module]
+        assert task.get("tags", []) == ([effect] if effect else [])
+
+
+@pytest.mark.parametrize(("role", "name"), ENTRY_POINTS, ids=lambda v: getattr(v, "name", v))
+def test_every_variable_is_specified_and_used(role: Path, name: str) -> None:
+    text = (role / "tasks" / f"{name}.yml").read_text()
+    for option, about in role_tables.specs(role)[name]["options"].items():
+        assert option in text, f"{option} is specified for {name} but not used"
+        assert ("password" in option or "secret" in option) <= bool(about.get("no_log"))
+
+
+def play(
+    folder: Path, server: PostgresServer, entry_point: str, **extra: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run one entry point of the role `postgres` against a real server through ansible-playbook."""
+    variables = {
+        "postgres_database": "postgres",
+        "postgres_login_port": server.port,
+        "postgres_login_user": server.superuser,
+        "postgres_login_password": server.password,
+        "postgres_runtime": {"kind": "process", "data_dir": str(server.data)},
+        "postgres_log_path": str(server.log),
+        "postgres_docker_root": "",
+        "ansible_python_interpreter": sys.executable,
+        **extra,
+    }
+    include = {"name": "oncall.runbooks.postgres", "tasks_from": entry_point}
+    book = [
+        {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "vars": variables,
+            "tasks": [{"name": "Include", "ansible.builtin.include_role": include}],
+        }
+    ]
+    (folder / "play.yml").write_text(yaml.safe_dump(book))
+    config = folder / "ansible.cfg"
+    config.touch()
+    environment = {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+        "ANSIBLE_CONFIG": str(config),
+    }
+    command = [
+        str(Path(sys.executable).with_name("ansible-playbook")),
+        "-i",
+        "localhost,",
+        "-c",
+        "local",
+        "-v",
+        "play.yml",
+    ]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_status_and_verify_measure_a_real_server(postgres: PostgresServer, tmp_path: Path) -> None:
+    done = play(tmp_path, postgres, "status")
+    assert done.returncode == 0, done.stdout
+    assert '"check": "postgres_answers"' in done.stdout
+    assert postgres.password not in done.stdout + done.stderr
+
+
+def test_verify_fails_when_a_table_is_missing(postgres: PostgresServer, tmp_path: Path) -> None:
+    done = play(tmp_path, postgres, "verify", postgres_expected_tables=["public.subscribers"])
+    assert done.returncode == 2
+    assert "missing: public.subscribers" in done.stdout
+
+
+def test_terminate_sessions_runs(postgres: PostgresServer, tmp_path: Path) -> None:
+    done = play(tmp_path, postgres, "terminate_sessions")
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,66 @@
+"""A real server is restarted from each state it can be in."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.modules.service_restart import run
+
+from runbook.rehearsal.postgres_server import PostgresServer
+
+Options = Callable[..., dict[str, Any]]
+
+
+def parameters(options: Options, server: PostgresServer, **changed: Any) -> dict[str, Any]:
+    """Return the module's parameters for a server of its own."""
+    return options(server, **{"evidence_dir": None, "stop_timeout": 10.0, "timeout": 15.0, **changed})
+
+
+def test_check_mode_predicts_and_leaves_the_process(own_server: PostgresServer, options: Options) -> None:
+    before = own_server.pid
+    planned = run(parameters(options, own_server), check_mode=True)
+    assert own_server.pid == before
+    assert planned["prediction"]["duration_s"] > 0
+    done = run(parameters(options, own_server), check_mode=False)
+    assert planned["diff"]["after"] == done["diff"]["after"]
+
+
+@pytest.mark.parametrize("state", ["running", "frozen", "killed"])
+def test_it_answers_again_as_another_process(
+    own_server: PostgresServer, options: Options, state: str
+) -> None:
+    before, limit = own_server.pid, own_server.execute("SHOW max_connections")
+    if state == "frozen":
+        os.kill(before, signal.SIGSTOP)
+    if state == "killed":
+        own_server.stop("immediate")
+    done = run(parameters(options, own_server), check_mode=False)
+    assert own_server.answers()
+    assert own_server.pid != before
+    assert own_server.execute("SHOW max_connections") == limit
+    assert done["evidence"][0]["content"]
+    assert done["state"]["well"]
+
+
+def test_the_log_is_kept_in_a_private_file(
+    own_server: PostgresServer, options: Options, tmp_path: Path
+) -> None:
+    done = run(parameters(options, own_server, evidence_dir=str(tmp_path / "evidence")), check_mode=False)
+    kept = Path(done["evidence"][0]["path"])
+    assert "ready to accept connections" in kept.read_text()
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_server_that_does_not_come_back_is_an_error_with_its_reason(
+    own_server: PostgresServer, options: Options
+) -> None:
+    (own_server.data / "postgresql.conf").open("a").write("\nnonsense = 1\n")
+    with pytest.raises(OncallError) as caught:
+        run(parameters(options, own_server), check_mode=False)
+    assert str(own_server.log) in caught.value.message
