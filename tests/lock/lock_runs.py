@@ -37,6 +37,10 @@ class Runs:
         """Whether anybody holds it."""
         return bool(self.lock().info()["lock"]["held"])
 
+    def free(self) -> bool:
+        """Whether nobody holds it."""
+        return not self.held()
+
     def start(self, who: str, *options: str, **variables: Any) -> subprocess.Popen[str]:
         """Start one run of `play.yml`."""
         inventory = self.folder / "inventory.json"
@@ -44,7 +48,7 @@ class Runs:
         state = self.folder / "state" / who
         given = {"test_folder": str(self.folder), "test_who": who, "run_lock_lease": LEASE, **variables}
         environment = {
-            **os.environ,
+            **{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
             "ANSIBLE_STDOUT_CALLBACK": "default",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 
 import pytest
+from lock_runs import LEASE, Runs
 
 from runbook.rehearsal.ssh_server import SshServer
-from lock_runs import LEASE, Runs
 
 
 @pytest.fixture(params=["local", "ssh"])
@@ -29,7 +30,10 @@ def test_a_run_takes_the_lock_and_gives_it_back(any_runs: Runs) -> None:
     assert (last["operator"], last["what"], last["ended"]["how"]) == ("alice", "restore", "released")
     assert any_runs.keeper_gone(any_runs.status("alice"))
     assert any_runs.status("alice").state == "released"
-    assert sorted(p.name for p in (any_runs.folder / "locks").iterdir()) == ["roost.lease", "roost.lease.guard"]
+    assert sorted(p.name for p in (any_runs.folder / "locks").iterdir()) == [
+        "roost.lease",
+        "roost.lease.guard",
+    ]
 
 
 def test_a_second_run_is_refused_and_told_who_holds_it(any_runs: Runs) -> None:
@@ -39,7 +43,13 @@ def test_a_second_run_is_refused_and_told_who_holds_it(any_runs: Runs) -> None:
     assert code != 0
     assert not any_runs.changed("bob")
     text = " ".join(output.split())
-    for part in (any_runs.record("alice").name, "of alice on", "for restore", "until", "runbook lock break roost"):
+    for part in (
+        any_runs.record("alice").name,
+        "of alice on",
+        "for restore",
+        "until",
+        "runbook lock break roost",
+    ):
         assert part in text, output
     any_runs.go()
     assert first.wait(20) == 0
@@ -52,7 +62,7 @@ def test_a_killed_run_frees_the_lock_within_seconds(any_runs: Runs) -> None:
     assert any_runs.held()
     run.send_signal(signal.SIGKILL)
     run.wait(5)
-    assert any_runs.wait_for(lambda: not any_runs.held()) < LEASE
+    assert any_runs.wait_for(any_runs.free) < LEASE
     any_runs.wait_for(lambda: any_runs.keeper_gone(status), 5)
     assert any_runs.lock().info()["lock"]["last"]["ended"]["how"] == "released"
 
@@ -62,7 +72,7 @@ def test_a_terminated_run_frees_the_lock_within_seconds(runs: Runs) -> None:
     status = runs.status("alice")
     run.terminate()
     run.wait(10)
-    runs.wait_for(lambda: not runs.held(), 3)
+    runs.wait_for(runs.free, 3)
     runs.wait_for(lambda: runs.keeper_gone(status), 3)
 
 
@@ -71,7 +81,7 @@ def test_a_controller_that_is_gone_with_its_keeper_frees_the_lock_by_its_lease(r
     os.kill(runs.status("alice").keeper, signal.SIGKILL)
     run.kill()
     assert runs.held()
-    assert runs.wait_for(lambda: not runs.held()) <= LEASE + 0.5
+    assert runs.wait_for(runs.free) <= LEASE + 0.5
     assert runs.lock().info()["lock"]["last"]["ended"]["how"] == "ran out"
 
 
@@ -123,3 +133,24 @@ def test_without_any_reachable_host_nothing_is_changed(runs: Runs, ssh_host: Ssh
     code, output = runs.finish("alice")
     assert code != 0
     assert "No host of the group can be reached" in " ".join(output.split())
+
+
+def test_a_run_gives_way_to_one_that_took_the_lock_on_another_host(runs: Runs, ssh_host: SshServer) -> None:
+    runs.hosts = {"a": runs.hosts["one"], "b": runs.hosts["one"]}
+    places = str(runs.folder) + "/locks/{{ run_lock_host_name | default(run_lock_at) }}"
+    seen = {**runs.hosts, "a": {**ssh_host.ansible_variables(), "ansible_port": 1}}
+    every, runs.hosts = runs.hosts, seen
+    runs.holding("alice", run_lock_directory=places)
+    runs.hosts = every
+    code, output = runs.finish("bob", run_lock_directory=places)
+    assert code != 0
+    assert "is held on b by run" in " ".join(output.split())
+    assert not runs.changed("bob")
+    lease = json.loads((runs.folder / "locks" / "a" / "roost.lease").read_text())
+    assert lease["ended"]["how"] == "released"
+
+
+def test_two_names_of_one_machine_are_one_lock(runs: Runs) -> None:
+    runs.hosts = {"a": runs.hosts["one"], "b": runs.hosts["one"]}
+    code, output = runs.finish("alice")
+    assert code == 0, output
