@@ -54,6 +54,7 @@ class Engine:
         case: str = "",
         playbook: str = "door_stuck.yml",
         inventory: str = "hosts.yml",
+        file_limit: int = 0,
         **environment: str,
     ) -> Run:
         """Run `ansible-playbook` and return what came of it."""
@@ -69,6 +70,9 @@ class Engine:
         }
         env |= {"HOME": str(self.folder), **environment}
         command = [str(PLAYBOOK), "-i", str(FIXTURES / inventory), str(FIXTURES / playbook), *arguments]
+        if file_limit:
+            # Files of this many bytes are full: the nearest to a full disk that needs no mount.
+            command = ["prlimit", f"--fsize={file_limit}", *command]
         done = subprocess.run(
             command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
         )

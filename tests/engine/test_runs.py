@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 
 import pytest
+from runbook_engine import chain, record, state
 
 from .conftest import Engine
 
@@ -163,3 +165,57 @@ def test_a_run_id_is_never_used_twice(engine: Engine) -> None:
     assert again.code != 0
     assert "exists already" in again.output
     assert again.result == run.result
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"), [("interrupted", (5, "aborted")), ("interrupted_change", (21, "failed"))]
+)
+def test_an_interrupted_run_says_so_in_its_result(
+    engine: Engine, case: str, expected: tuple[int, str]
+) -> None:
+    run = engine.run(*APPLY, case=case)
+    assert run.code != 0
+    assert run.exit == expected, run.output
+    assert run.result["ended"] == "interrupted"
+
+
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not here")
+def test_a_record_that_fills_its_disk_stops_the_run_before_the_next_step(engine: Engine) -> None:
+    run = engine.run(*APPLY, file_limit=6000)
+    assert run.code == 21, run.output
+    assert "cannot be written any more" in run.output
+    assert "Put oil on the hinges" not in run.output
+    events, _head = chain.read_events(run.folders[-1] / "events.jsonl", run.folders[-1].name)
+    assert events
+
+
+def test_every_record_verifies(engine: Engine) -> None:
+    for arguments, case in (((), ""), (APPLY, ""), (APPLY, "rescued"), (("-e", "mitigation=oil"), "")):
+        engine.run(*arguments, case=case)
+    folders = state.list_runs(engine.state)
+    assert len(folders) == 4
+    for folder in folders:
+        record.verify(folder)
+
+
+def test_the_console_is_calm_and_says_all(engine: Engine) -> None:
+    engine.stdout_callback = "console"
+    plan = engine.run("-e", "mitigation=oil", "--check", "--diff")
+    # A path, a hash or a word that cannot be broken may be longer.
+    breakable = [line for line in plan.output.splitlines() if "/" not in line and "sha256:" not in line]
+    assert max(map(len, breakable)) <= 80
+    for part in (
+        "Findings",
+        "Friction is 9 N of 5 N.",
+        "1.  oil: Oil the hinges",
+        "+ oiled",
+        "digest",
+        "confirm=barn",
+    ):
+        assert part in plan.output
+    assert "skipping" not in plan.output
+    assert "\033" not in plan.output
+    failed = engine.run(*APPLY, case="rescued")
+    assert "The can is empty." in failed.output
+    assert "failed: 'Put oil on the hinges' on" in failed.output
+    assert "{" not in failed.output
