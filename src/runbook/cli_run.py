@@ -54,7 +54,9 @@ def run(args: argparse.Namespace) -> int:
     _check_variables(variables, args)
     if args.mitigation:
         variables["mitigation"] = find_mitigation(runbook, args.mitigation).name
-    asked = _asked(args, project, runbook.name, system, variables, args.mitigation or "diagnose")
+    asked = _asked(
+        args, project, runbook.name, system, variables=variables, what=args.mitigation or "diagnose"
+    )
     return _go(asked, changing=bool(args.mitigation))
 
 
@@ -70,7 +72,9 @@ def undo(args: argparse.Namespace) -> int:
     project = find_project(args.project)
     runbook = find_runbook(project, name)
     system = find_system(project, result["system"])
-    asked = _asked(args, project, runbook.name, system, {"undo": folder.run}, f"undo of {folder.run}")
+    asked = _asked(
+        args, project, runbook.name, system, variables={"undo": folder.run}, what=f"undo of {folder.run}"
+    )
     return _go(asked, changing=True)
 
 
@@ -95,6 +99,7 @@ def _asked(
     project: Project,
     runbook: str,
     system: System,
+    *,
     variables: dict[str, Any],
     what: str,
 ) -> Asked:
@@ -190,7 +195,7 @@ def _unrecorded(outcome: Outcome) -> str:
 def _finish(asked: Asked, outcome: Outcome) -> int:
     """Print and write what came out; the code is the record's, never the runner's."""
     result, args = outcome.result, asked.args
-    assert result is not None  # noqa: S101 - _execute refuses the rest
+    assert result is not None
     print_result(asked.console, result)
     if outcome.stopped:
         asked.console.print(f"Stopped: {outcome.stopped}.")
@@ -202,7 +207,7 @@ def _finish(asked: Asked, outcome: Outcome) -> int:
     if args.json:
         sys.stdout.write(json.dumps(result, ensure_ascii=False, indent=2) + "\n")
     code: int = result["exit"]["code"]
-    if code == 0 and (outcome.rc != 0 or outcome.stopped):
+    if code == 0 and outcome.rc != 0:
         # The record says green, the process that wrote it does not: that is not verified.
         return CODES["not_verified"]
     return code

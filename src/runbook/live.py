@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +16,13 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 from runbook_engine import record, state
+from runbook_engine.reduce import PHASES
 
 from runbook.output_text import STATUS_STYLE, clock, seconds, shorten
 
 _PLAIN_PROGRESS_S = 5.0
 _PHASE_WIDTH = 9
+_UNSAID = ("ansible.builtin.validate_argument_spec", "validate_argument_spec")
 _WORST_FIRST = ("unreachable", "failed", "rescued", "ignored", "started", "changed", "ok", "skipped")
 
 
@@ -32,8 +33,7 @@ class StepView:
     key: int
     name: str
     phase: str
-    effect: str
-    began: float
+    action: str
     hosts: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
     duration_s: float = 0.0
@@ -45,11 +45,13 @@ class StepView:
 
     @property
     def shown(self) -> bool:
-        """Whether the operator wants to read it: the engine's own steps only when they fail."""
-        return self.phase != "engine" or self.status in ("failed", "unreachable")
+        """Whether the operator wants to read it: what failed, and the runbook's own steps that ran."""
+        if self.status in ("failed", "unreachable"):
+            return True
+        return self.phase in PHASES and self.status != "skipped" and self.action not in _UNSAID
 
     def counts(self) -> str:
-        """How many hosts ended how, e.g. `2 ok, 1 failed`; the host's name when there is only one."""
+        """How many hosts ended how: `2 ok, 1 failed`; only the word when there is one host."""
         if len(self.hosts) == 1:
             return next(iter(self.hosts.values()))
         values = list(self.hosts.values())
@@ -59,10 +61,8 @@ class StepView:
 class Steps:
     """Folds the events of a run into steps. Steps come one after the other, so a new one ends the one before."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
+    def __init__(self) -> None:
         self.current: StepView | None = None
-        self.refusal = ""
 
     def feed(self, event: dict[str, Any]) -> StepView | None:
         """Take one event; return the step that it brought to its end."""
@@ -71,9 +71,7 @@ class Steps:
         if kind == "step.started":
             if self.current is None or self.current.key != data["step"]:
                 ended = self.current
-                self.current = StepView(
-                    data["step"], data["name"], data["phase"], data["effect"], self._now()
-                )
+                self.current = StepView(data["step"], data["name"], data["phase"], data["action"])
             self.current.hosts[data["host"]] = "started"
         elif kind == "step.finished" and self.current is not None and self.current.key == data["step"]:
             self.current.hosts[data["host"]] = data["status"]
@@ -92,7 +90,7 @@ class LiveView:
         self._console = console
         self._target = target_s
         self._began = time.monotonic() if began is None else began
-        self._steps = Steps(time.monotonic)
+        self._steps = Steps()
         self._offsets = [0, 0]
         self._folder: state.RunFolder | None = None
         self._progress: dict[str, Any] = {}
@@ -174,7 +172,7 @@ class LiveView:
 
     def _footer(self) -> RenderableType:
         current = self._steps.current
-        name = current.name if current and current.phase != "engine" else "Preparing"
+        name = current.name if current and current.phase in PHASES else "Preparing"
         first = Table.grid(padding=(0, 1), expand=True)
         first.add_column(width=1)
         first.add_column(ratio=1, no_wrap=True, overflow="ellipsis")

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The command line: commands, options, and errors that name the nearest valid word.
 
-argparse of the standard library: it loads in 8 ms and adds nothing to install; abbreviations of options are off,
-so that a slip of the finger never means something.
+argparse of the standard library: it loads in 8 ms and adds nothing to install. Abbreviations of options are
+off, so that a slip of the finger never means something.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class Parser(argparse.ArgumentParser):
     """Raises UsageError instead of leaving the process, and says which names come near."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, allow_abbrev=False, **kwargs)
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
         """Raise what argparse found wrong."""

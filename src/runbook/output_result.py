@@ -154,6 +154,4 @@ def print_verdict(console: Console, result: Mapping[str, Any]) -> None:
     if ended["next_step"] not in ("", "none"):
         console.print(Text(f"Next: {ended['next_step']}"))
     spent = seconds(result["duration_s"])
-    console.print(
-        Text(f"Run {result['run']}, {spent}. Details: runbook show-run {result['run']}", style="dim")
-    )
+    console.print(Text(f"Run {result['run']}, {spent}", style="dim"))

@@ -61,3 +61,8 @@ def readable(value: Any) -> str:
 def exit_style(code: int) -> str:
     """Return the style of an exit code: green only for 0."""
     return {0: "bold green", 1: "bold yellow", 3: "bold cyan"}.get(code, "bold red")
+
+
+def exit_tone(code: int) -> str:
+    """Return what kind of news an exit code is: `ok` only for 0."""
+    return {0: "ok", 1: "warn", 3: "info"}.get(code, "bad")

@@ -28,8 +28,8 @@ def child_environment(
     """Return the environment of the child.
 
     Kept: names of everyday use (home, language, PATH, the SSH agent), everything that configures Ansible or
-    this project (by prefix), and each variable that an inventory reads with lookup('env', 'NAME'). Nothing else: a
-    secret of another program does not reach the processes of a run.
+    this project (by prefix), and each variable that an inventory reads with lookup('env', 'NAME'). Nothing
+    else: a secret of another program does not reach the processes of a run.
     """
     wanted = {name for folder in inventories for name in looked_up(folder)}
     kept = {

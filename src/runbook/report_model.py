@@ -1,0 +1,218 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a report says: one result turned into the facts that both templates print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from runbook.output_result import diff_lines, plan_rows
+from runbook.output_text import SEVERITY_ORDER, exit_tone, readable, seconds
+
+
+@dataclass(frozen=True)
+class Report:
+    """The facts of a report. `plan`: the result of the plan that this run applied, if it is known."""
+
+    result: Mapping[str, Any]
+    plan: Mapping[str, Any] | None
+    generated: str
+
+    @property
+    def title(self) -> str:
+        """System, runbook and what was done."""
+        return f"{self.result['system'] or 'unknown system'} · {self.runbook} · {self.what}"
+
+    @property
+    def runbook(self) -> str:
+        """Name of the runbook."""
+        return (self.result["runbook"] or {}).get("name") or "unknown runbook"
+
+    @property
+    def what(self) -> str:
+        """What was asked for, in words."""
+        mode, result = self.result["mode"], self.result
+        if mode == "undo" or result["undo"]:
+            return f"undo of {result['undo']}"
+        return f"{mode} {result['mitigation']}" if result["mitigation"] else mode
+
+    @property
+    def verdict(self) -> str:
+        """The exit's name for readers."""
+        return str(self.result["exit"]["name"]).replace("_", " ")
+
+    @property
+    def tone(self) -> str:
+        """Colour of the verdict: ok, warn, info or bad. Only exit code 0 is ok."""
+        return exit_tone(self.result["exit"]["code"])
+
+    @property
+    def target_s(self) -> float | None:
+        """The recovery target in seconds."""
+        minutes = (self.result["clocks"] or {}).get("recovery_minutes")
+        return minutes * 60 if minutes else None
+
+    @property
+    def target_share(self) -> float | None:
+        """Part of the recovery target that this run took, 1 = all of it."""
+        spent = self.result["duration_s"]
+        return spent / self.target_s if spent is not None and self.target_s else None
+
+    @property
+    def spent(self) -> str:
+        """How long the run took."""
+        return seconds(self.result["duration_s"])
+
+    @property
+    def target(self) -> str:
+        """The recovery target in words."""
+        return seconds(self.target_s)
+
+    @staticmethod
+    def took(step: Mapping[str, Any]) -> str:
+        """How long a step took."""
+        return seconds(step["duration_s"])
+
+    @property
+    def findings(self) -> list[Mapping[str, Any]]:
+        """Findings of the diagnosis, the worst first."""
+        return worst_first(self.result["findings"])
+
+    @property
+    def verified(self) -> list[Mapping[str, Any]]:
+        """Findings of the verification, the worst first."""
+        return worst_first(self.result["verification"]["findings"])
+
+    @property
+    def steps(self) -> list[Mapping[str, Any]]:
+        """Steps that ran, in order."""
+        return [step for step in self.result["steps"] if step["status"] != "skipped"]
+
+    @property
+    def skipped(self) -> int:
+        """How many steps were skipped."""
+        return len(self.result["steps"]) - len(self.steps)
+
+    @property
+    def losses(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """Data loss as the steps measured it: step name and its facts."""
+        return [
+            (step["name"], rows(step["data_loss"]))
+            for step in self.steps
+            if step.get("data_loss") is not None and step["phase"] == "mitigate"
+        ]
+
+    @property
+    def loss_window(self) -> str:
+        """The data-loss window in a few words."""
+        for step in self.steps:
+            loss = step.get("data_loss") or (step.get("prediction") or {}).get("data_loss")
+            if isinstance(loss, Mapping) and isinstance(loss.get("backup_age_s"), int | float):
+                return seconds(loss["backup_age_s"])
+            if isinstance(loss, str) and step["phase"] == "mitigate":
+                return loss
+        return str((self.result["plan"] or {}).get("data_loss") or "none: nothing was asked to change")
+
+    @property
+    def plan_facts(self) -> list[tuple[str, str]]:
+        """Label and value of everything that the plan says."""
+        return plan_rows(self.result) if self.result["plan"] else []
+
+    @property
+    def changes(self) -> list[dict[str, Any]]:
+        """Each changing step with its predicted and its actual diff."""
+        predicted = {item["step"]: item for item in (self.plan or self.result)["plan"]["predicted"]}
+        actual = (
+            {} if self.result["check_mode"] else {s["id"]: s for s in self.steps if s["effect"] != "read"}
+        )
+        made = []
+        for step in {**predicted, **actual}:
+            planned, done = predicted.get(step) if self._predicts else None, actual.get(step)
+            before = diff_lines(planned["diff"]) if planned else None
+            after = diff_lines(done.get("diff", [])) if done else None
+            name = (done or planned or predicted[step])["name"]
+            facts = rows((planned or done or {}).get("prediction") or {})
+            same = before == after if before is not None and after is not None else None
+            made.append(
+                {
+                    "name": name,
+                    "step": step,
+                    "predicted": before,
+                    "actual": after,
+                    "same": same,
+                    "facts": facts,
+                }
+            )
+        return made
+
+    @property
+    def _predicts(self) -> bool:
+        """Whether there is a prediction at all: this run is a plan, or its plan is known."""
+        return self.result["check_mode"] or self.plan is not None
+
+    @property
+    def undos(self) -> list[tuple[str, str]]:
+        """Step name and how it is taken back."""
+        return [(s["name"], readable(u.get("summary"))) for s in self.steps for u in s.get("undo", ())]
+
+    @property
+    def irreversible(self) -> list[str]:
+        """Names of the steps that nothing takes back."""
+        return [s["name"] for s in self.steps if s["effect"] == "irreversible" and s["changed"]]
+
+    @property
+    def commands(self) -> list[str]:
+        """How to run the same again, at two doors."""
+        system, plan = self.result["system"] or "SYSTEM", self.result["mode"] == "plan"
+        wrapper, plain = (
+            [f"runbook run {system} {self.runbook}"],
+            [f"ansible-playbook -i inventories/{system} playbooks/{self.result['playbook']}"],
+        )
+        if self.result["undo"]:
+            wrapper, plain = (
+                [f"runbook undo {self.result['undo']}"],
+                [*plain, f"-e undo={self.result['undo']}"],
+            )
+        elif self.result["mitigation"]:
+            wrapper.append(f"--mitigation {self.result['mitigation']}")
+            plain.append(f"-e mitigation={self.result['mitigation']}")
+        for name, value in self.result["parameters"].items():
+            wrapper.append(f"--param {name}={readable(value)}")
+            plain.append(f"-e {name}={readable(value)}")
+        if self.result["mitigation"] or self.result["undo"]:
+            wrapper += [] if plan else ["--apply"]
+            plain.append("--check --diff" if plan else f"-e confirm={system}")
+        return [" ".join(wrapper), " ".join(plain)]
+
+    @property
+    def facts(self) -> list[tuple[str, str]]:
+        """Who, when, where, with what."""
+        result = self.result
+        commit = (result["commit"] or "unknown") + (" with local changes" if result["dirty"] else "")
+        versions = ", ".join(f"{k} {v}" for k, v in result["versions"].items())
+        return [
+            ("run", result["run"]),
+            ("started", readable(result["started_at"])),
+            ("finished", readable(result["finished_at"])),
+            ("operator", readable(result["operator"])),
+            ("controller", readable(result["controller"])),
+            ("severity", readable(result["severity"])),
+            ("hosts", ", ".join(result["targets"]) or "none"),
+            ("commit", commit),
+            ("versions", versions),
+            ("record", f"{result['record']['events']} events, head {result['record']['head']}"),
+        ]
+
+
+def worst_first(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return findings, the ones that matter first."""
+    return sorted(findings, key=lambda f: SEVERITY_ORDER.index(f["status"]))
+
+
+def rows(value: Any) -> list[tuple[str, str]]:
+    """Return any recorded value as label and text."""
+    if isinstance(value, Mapping):
+        return [(str(k).replace("_", " "), readable(v)) for k, v in value.items() if v is not None]
+    return [("", readable(value))]
