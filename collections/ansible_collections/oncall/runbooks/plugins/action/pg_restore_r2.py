@@ -47,6 +47,8 @@ class ActionModule(ControllerAction):
         if options.pop("backup", None) is not None:
             raise UsageError("use the option backup", next_step="leave it out: the plugin fills it in")
         options["run"] = options["run"] or os.environ.get("ONCALL_RUN_ID") or _new_run()
+        if options["state"] == "undone" and options["key"]:
+            options["state"] = "restored"  # it was in place: its undo is the safety copy
         if options["state"] != "restored":
             return self._module({**_for_target(options)}, task_vars)
         return self._restore(options, task_vars)

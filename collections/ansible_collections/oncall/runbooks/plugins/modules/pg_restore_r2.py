@@ -66,7 +66,9 @@ options:
     required: false
     default: ""
   key:
-    description: Restore exactly this object (or folder, for a backup in directory format).
+    description:
+      - Restore exactly this object (or folder, for a backup in directory format).
+      - With O(state=undone) it is the safety copy of a restore in place, as the restore's RV(undo) says.
     type: str
     default: ""
   checks:

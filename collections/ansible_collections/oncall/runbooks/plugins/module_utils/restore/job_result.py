@@ -101,7 +101,7 @@ def switched(plan: Plan, options: RestoreOptions, window_ms: float, ended: int) 
 
 def undo_in_place(options: RestoreOptions, copy: Dict[str, Any]) -> Dict[str, Any]:
     """Return how a restore in place is taken back: by restoring the safety copy that it made."""
-    args = {"database": options.database, "state": "restored", "key": copy["key"]}
+    args = {"database": options.database, "run": options.run, "state": "undone", "key": copy["key"]}
     return {
         "summary": "restore the safety copy %s" % copy["key"],
         "reversible": True,
