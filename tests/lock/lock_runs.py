@@ -106,7 +106,7 @@ class Runs:
     def holding(self, who: str, **variables: Any) -> subprocess.Popen[str]:
         """Start a run and wait until it holds the lock and waits for `go`."""
         run = self.start(who, test_wait=True, **variables)
-        self.wait_for(lambda: (self.folder / f"plan.{who}.json").exists())
+        self.wait_for((self.folder / f"plan.{who}.json").exists)
         return run
 
     def keeper_gone(self, status: LockStatus) -> bool:

@@ -88,7 +88,7 @@ def test_a_controller_that_is_gone_with_its_keeper_frees_the_lock_by_its_lease(r
 def test_a_run_whose_lock_was_broken_changes_nothing_more(runs: Runs) -> None:
     run = runs.holding("alice")
     runs.lock().break_("bob", "alice is asleep")
-    runs.wait_for(lambda: (runs.record("alice") / "lock.lost").exists(), LEASE)
+    runs.wait_for((runs.record("alice") / "lock.lost").exists, LEASE)
     assert "alice is asleep" in (runs.record("alice") / "progress.jsonl").read_text()
     runs.go()
     output, _ = run.communicate(timeout=20)
