@@ -1,4 +1,4 @@
-"""What every role promises: a specification per entry point, defaults that agree with it, tags that tell the truth."""
+"""What every role promises: a specification per entry point, defaults that agree, tags that are true."""
 
 from __future__ import annotations
 

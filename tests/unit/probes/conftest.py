@@ -59,7 +59,7 @@ def options() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
-    """Put a program on PATH that replays recorded output: no container engine and no init system runs here."""
+    """Put a program on PATH that replays recorded output: no engine or init system runs here."""
 
     def install(name: str, script: str) -> None:
         path = tmp_path / "bin" / name

@@ -1,4 +1,4 @@
-"""Recorded output of docker and systemctl, replayed by programs of the same name: neither runs here for real."""
+"""Recorded output of docker and systemctl, replayed by programs of the same name: neither is real."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ def test_container_states(program: Install, shown: str, status: str, word: str) 
 def test_a_socket_that_may_not_be_read_says_what_to_do(program: Install) -> None:
     program(
         "docker",
-        "echo 'permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock' >&2; exit 1",
+        "echo 'permission denied while trying to connect to the Docker daemon socket at '"
+        "'unix:///var/run/docker.sock' >&2; exit 1",
     )
     with pytest.raises(DeniedError, match="group docker"):
         DockerProvider("roost-postgres", timeout=5).state()
@@ -75,7 +76,10 @@ def test_an_engine_that_hangs_is_ended_in_time(program: Install) -> None:
     assert "no answer within 0.3 s" in found["summary"]
 
 
-UNIT = "LoadState=loaded\nActiveState={}\nSubState={}\nResult={}\nNRestarts={}\nMainPID=0\nExecMainStatus=0\nType={}"
+UNIT = (
+    "LoadState=loaded\nActiveState={}\nSubState={}\nResult={}\nNRestarts={}\n"
+    "MainPID=0\nExecMainStatus=0\nType={}"
+)
 
 
 @pytest.mark.parametrize(

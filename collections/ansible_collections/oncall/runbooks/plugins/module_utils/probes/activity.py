@@ -63,7 +63,7 @@ def measure_activity(login: Login, database: str, limits: Limits, timeout: float
         raise
     with closing(session):
         measures = (_connections, measure_replication, measure_checkpoint, measure_wal)
-        for check, measure in zip(CHECKS, measures):
+        for check, measure in zip(CHECKS, measures):  # noqa: B905 - strict= is not in Python 3.8
             yield _guarded(check, measure, session, limits)
 
 
@@ -92,7 +92,10 @@ def _connections(session: Any, limits: Limits) -> Dict[str, Any]:
         "warn" if oldest >= limits["transaction_warn"] else "ok",
         above(waited, limits["blocked_warn"], limits["blocked_fail"]),
     )
-    text = "%s of %d usable (%.0f %%): %d active, %d idle in transaction (longest %s), oldest transaction %s, %s (longest %s)%s."
+    text = (
+        "%s of %d usable (%.0f %%): %d active, %d idle in transaction (longest %s), "
+        "oldest transaction %s, %s (longest %s)%s."
+    )
     return finding(
         "postgres_connections",
         status,

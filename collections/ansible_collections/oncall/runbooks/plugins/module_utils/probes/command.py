@@ -6,6 +6,7 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -55,7 +56,7 @@ def run(
             stderr=subprocess.STDOUT if merge else subprocess.PIPE,
             env=dict(os.environ, LC_ALL="C"),
             start_new_session=True,
-            preexec_fn=prepare,
+            preexec_fn=prepare,  # noqa: PLW1509 - changes the child's user, and is given by no threaded caller
         )
     except FileNotFoundError:
         raise CommandMissingError(
@@ -79,10 +80,8 @@ def run(
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()
 
 

@@ -88,7 +88,10 @@ def measure_memory(limits: Limits, root: str = "/proc") -> Findings:
     status = below(percent, limits["memory_warn_percent"], limits["memory_fail_percent"])
     if kills:
         status = worse(status, "warn")
-    text = "%s of %s memory is available (%.1f %%); %s of %s swap is used; %d processes were killed for want of memory since boot."
+    text = (
+        "%s of %s memory is available (%.1f %%); %s of %s swap is used; "
+        "%d processes were killed for want of memory since boot."
+    )
     yield finding(
         "memory",
         status,

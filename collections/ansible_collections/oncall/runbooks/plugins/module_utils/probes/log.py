@@ -16,21 +16,25 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub impor
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import plural, span
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import Provider
 
-#: class → pattern, the gravest first: a line belongs to the first that matches, and `worst` follows this order
+#: class → pattern, the gravest first: a line belongs to the first that matches; `worst` has this order
 CLASSES: Tuple[Tuple[str, "re.Pattern[str]"], ...] = tuple(
     (name, re.compile(pattern, re.IGNORECASE))
     for name, pattern in (
         (
             "corruption",
             r"invalid page in block|page verification failed|could not read block|read only \d+ of \d+ bytes"
-            r"|invalid memory alloc request|missing chunk number|unexpected chunk|could not open file \"base/.*No such file"
-            r"|could not access status of transaction|invalid primary checkpoint|could not locate a valid checkpoint"
-            r"|database files are incompatible|index \".*\" (?:contains|is not a btree)|found xmin .* from before"
+            r"|invalid memory alloc request|missing chunk number|unexpected chunk"
+            r"|could not open file \"base/.*No such file"
+            r"|could not access status of transaction|invalid primary checkpoint"
+            r"|could not locate a valid checkpoint"
+            r"|database files are incompatible|index \".*\" (?:contains|is not a btree)"
+            r"|found xmin .* from before"
             r"|incorrect checksum in control file|invalid magic number",
         ),
         (
             "disk_full",
-            r"No space left on device|Disk quota exceeded|could not extend file|could not write to file .*quota",
+            r"No space left on device|Disk quota exceeded|could not extend file"
+            r"|could not write to file .*quota",
         ),
         (
             "out_of_memory",
@@ -63,8 +67,10 @@ _ERROR_LEVELS = ("PANIC", "FATAL", "ERROR", "LOG", "WARNING")
 _STAMP = re.compile(r"(\d{4}-\d{2}-\d{2})[ T](\d{2}:\d{2}:\d{2})(?:\.\d+)?\s?(Z|UTC|GMT|[+-]\d{2}:?\d{2})?")
 # Everyday ends of sessions and shutdowns that are asked for: they are FATAL by name only.
 _HARMLESS = re.compile(
-    r"terminating connection due to administrator command|the database system is (?:starting up|shutting down|in recovery)"
-    r"|connection to client lost|canceling statement due to|database \".*\" does not exist|not yet accepting connections"
+    r"terminating connection due to administrator command"
+    r"|the database system is (?:starting up|shutting down|in recovery)"
+    r"|connection to client lost|canceling statement due to|database \".*\" does not exist"
+    r"|not yet accepting connections"
     r"|terminating walreceiver|terminating background worker"
 )
 SAMPLE = 300

@@ -163,7 +163,7 @@ def _keep(item: Item, folder: Optional[str]) -> Dict[str, Any]:
 
 
 def write_evidence(entry: Dict[str, Any], text: str, folder: Optional[str]) -> Dict[str, Any]:
-    """Return `entry` with the text in it, or, with a folder, with the path of a private file that holds it."""
+    """Return `entry` with the text in it or, with a folder, the path of a private file that holds it."""
     if not folder:
         return dict(entry, content=text)
     os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -182,5 +182,5 @@ def _short(path: str, goal: float, freed: int) -> VerificationError:
         "free %g %% of the file system" % goal,
         on=path,
         got="%s came free, %s are still missing, and no declared candidate is left" % (size(freed), missing),
-        next_step="declare more candidates, remove the cause (WAL kept by a slot, images), or enlarge the volume",
+        next_step="declare more candidates, remove the cause (WAL kept by a slot), or enlarge the volume",
     )

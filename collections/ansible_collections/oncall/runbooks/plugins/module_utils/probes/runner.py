@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Run probes at the same time, each with its own time limit: one that hangs becomes a finding, never a hang."""
+"""Run probes at the same time, each with its own time limit: one that hangs becomes a finding."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether PostgreSQL accepts connections, answers a query, and can write: three questions with three answers."""
+"""Whether PostgreSQL accepts connections, answers a query, and can write: three separate questions."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _target(login: Login) -> Any:
 
 
 def measure_answers(login: Login, database: str, timeout: float) -> Findings:
-    """Yield whether a real query is answered: a frozen or starting server takes connections and never answers."""
+    """Yield whether a real query is answered: a frozen server takes connections and never answers."""
     require_psycopg2()
     started = time.monotonic()
     try:

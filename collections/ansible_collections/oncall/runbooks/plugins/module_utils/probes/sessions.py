@@ -53,7 +53,8 @@ _LEFT = "SELECT pid FROM pg_stat_activity WHERE (pid, backend_start::text) IN %s
 # The start time guards against a pid that another session has got meanwhile.
 _SIGNAL = "SELECT {}(pid) FROM pg_stat_activity WHERE (pid, backend_start::text) IN %s"
 _RETURNED = """
-SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND backend_start > %s::timestamptz
+SELECT count(*) FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND backend_start > %s::timestamptz
   AND (usename, application_name) IN %s
 """
 
@@ -121,7 +122,7 @@ def _refuse_blind(session: Any, database: str) -> None:
             "see the sessions of other roles",
             on="database %s" % database,
             got="%s hidden from the login role" % plural(hidden, "session"),
-            next_step="log in as a superuser, or: GRANT pg_read_all_stats, pg_signal_backend TO the login role",
+            next_step="use a superuser, or: GRANT pg_read_all_stats, pg_signal_backend TO the login role",
         )
 
 

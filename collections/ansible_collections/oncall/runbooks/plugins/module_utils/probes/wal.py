@@ -34,7 +34,8 @@ SELECT slot_name, active, coalesce(pg_wal_lsn_diff(%s, restart_lsn), 0)::bigint 
 _REPLAY = """
 SELECT pg_is_in_recovery(), pg_is_in_recovery() AND pg_is_wal_replay_paused(),
        CASE WHEN pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() THEN 0
-            ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0) END::float
+            ELSE coalesce(extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp()), 0)
+       END::float
 """
 _CHECKPOINT = (
     """
@@ -57,10 +58,10 @@ def measure_replication(session: Any, limits: Limits) -> Dict[str, Any]:
     """Return the finding on this server's role, its replicas, and slots that hold WAL back."""
     standby, paused, delay = rows(session, _REPLAY)[0]
     replicas = [
-        dict(zip(("name", "address", "state", "sync", "lag_s", "lag_bytes"), row))
+        dict(zip(("name", "address", "state", "sync", "lag_s", "lag_bytes"), row))  # noqa: B905 - strict= is not in Python 3.8
         for row in rows(session, _REPLICAS)
     ]
-    slots = [dict(zip(("name", "active", "retained"), row)) for row in rows(session, _SLOTS)]
+    slots = [dict(zip(("name", "active", "retained"), row)) for row in rows(session, _SLOTS)]  # noqa: B905 - strict= is not in Python 3.8
     lag = max([delay] + [r["lag_s"] for r in replicas])
     idle = [slot for slot in slots if not slot["active"]]
     retained = sum(slot["retained"] for slot in idle)

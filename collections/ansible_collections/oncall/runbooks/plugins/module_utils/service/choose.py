@@ -23,11 +23,11 @@ RUNTIME_SPEC: Dict[str, Any] = {
 }
 
 
-def _docker(runtime: Dict[str, Any], timeout: float, log_path: str) -> Provider:
+def _docker(runtime: Dict[str, Any], timeout: float, log_path: str) -> Provider:  # noqa: ARG001 - the shared signature
     return DockerProvider(_named(runtime, "name"), timeout=timeout, engine=runtime.get("engine") or "docker")
 
 
-def _systemd(runtime: Dict[str, Any], timeout: float, log_path: str) -> Provider:
+def _systemd(runtime: Dict[str, Any], timeout: float, log_path: str) -> Provider:  # noqa: ARG001 - the shared signature
     return SystemdProvider(_named(runtime, "name"), timeout=timeout)
 
 

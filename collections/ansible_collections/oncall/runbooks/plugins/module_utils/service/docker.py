@@ -105,7 +105,7 @@ class DockerProvider(Provider):
         merge: bool = False,
     ) -> Completed:
         limit = timeout or self.timeout
-        return run([self.engine] + arguments, timeout=limit, max_output=max_output, merge=merge)
+        return run([self.engine, *arguments], timeout=limit, max_output=max_output, merge=merge)
 
     def _refused(self, what: str, done: Completed) -> OncallError:
         got = (done.err or done.out).strip()[-400:]

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A PostgreSQL server that neither a container engine nor an init system looks after: found by its data directory."""
+"""A PostgreSQL server that no container engine or init system looks after: found by its data directory."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class ProcessProvider(Provider):
             uptime=process.age,
         )
 
-    def logs(self, *, hours: float, max_bytes: int) -> LogText:
+    def logs(self, *, hours: float, max_bytes: int) -> LogText:  # noqa: ARG002 - the shared signature
         path = self._log_file()
         if not path:
             raise UsageError(
@@ -77,7 +77,7 @@ class ProcessProvider(Provider):
         if state.running:
             self._stop(pg_ctl, state.pid, stop_timeout)
         self._pg_ctl(
-            [pg_ctl, "start", "-D", self.data_dir, "-w", "-t", "60", "-l", log] + self._options(), 70
+            [pg_ctl, "start", "-D", self.data_dir, "-w", "-t", "60", "-l", log, *self._options()], 70
         )
         return "pg_ctl stop and start of %s" % self.data_dir
 
@@ -85,10 +85,10 @@ class ProcessProvider(Provider):
         # A frozen server hears no request to stop; continuing one that runs does nothing.
         os.kill(pid, signal.SIGCONT)
         stop = [pg_ctl, "stop", "-D", self.data_dir, "-w"]
-        done = self._run(stop + ["-m", "fast", "-t", "%d" % stop_timeout], stop_timeout + 10)
+        done = self._run([*stop, "-m", "fast", "-t", "%d" % stop_timeout], stop_timeout + 10)
         if done.rc != 0 and process_info(pid) is not None:
             # Immediate keeps every committed transaction: the start replays the WAL, as after a power cut.
-            self._pg_ctl(stop + ["-m", "immediate", "-t", "30"], 40)
+            self._pg_ctl([*stop, "-m", "immediate", "-t", "30"], 40)
 
     def _pid(self) -> Optional[int]:
         try:

@@ -38,7 +38,7 @@ def restart_service(
 ) -> Dict[str, Any]:
     """Restart the service of `provider` and return the module's result; in check mode only look and predict.
 
-    Raises VerificationError with the last state seen when it is not `healthy` within `params["timeout"]` seconds.
+    Raises VerificationError with the last state seen when it is not `healthy` within the timeout (seconds).
     """
     before = provider.state()
     if not before.exists:
@@ -55,7 +55,14 @@ def restart_service(
     if before.frozen:
         provider.thaw(before)
     result["done"] = provider.restart(stop_timeout=params["stop_timeout"])
-    after = _wait(provider, healthy, started + params["timeout"], params["timeout"], clock, sleep)
+    after = _wait(
+        provider,
+        healthy,
+        deadline=started + params["timeout"],
+        limit=params["timeout"],
+        clock=clock,
+        sleep=sleep,
+    )
     if after.pid == before.pid and before.running and before.pid:
         raise VerificationError(
             "restart %s" % before.describe(),
@@ -106,6 +113,7 @@ def capture_log(provider: Provider, params: Mapping[str, Any]) -> Dict[str, Any]
 def _wait(
     provider: Provider,
     healthy: Predicate,
+    *,
     deadline: float,
     limit: float,
     clock: Callable[[], float],

@@ -23,7 +23,10 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.base impor
     ServiceState,
 )
 
-_PROPERTIES = "LoadState,ActiveState,SubState,Result,NRestarts,MainPID,ExecMainStatus,ActiveEnterTimestampMonotonic,Type"
+_PROPERTIES = (
+    "LoadState,ActiveState,SubState,Result,NRestarts,MainPID,ExecMainStatus,"
+    "ActiveEnterTimestampMonotonic,Type"
+)
 
 
 class SystemdProvider(Provider):
@@ -63,12 +66,12 @@ class SystemdProvider(Provider):
     def logs(self, *, hours: float, max_bytes: int) -> LogText:
         since = "-%dmin" % max(1, round(hours * 60))
         command = ["journalctl", "--unit", self.name, "--since", since, "--no-pager", "--output", "short-iso"]
-        done = run(command + ["--lines", "20000"], timeout=self.timeout, max_output=max_bytes)
+        done = run([*command, "--lines", "20000"], timeout=self.timeout, max_output=max_bytes)
         if done.rc != 0:
             raise self._refused("read the journal of unit %s" % self.name, done)
         return LogText(done.out, "journal of %s" % self.name)
 
-    def thaw(self, state: ServiceState) -> None:
+    def thaw(self, state: ServiceState) -> None:  # noqa: ARG002 - the shared signature
         self._must(["kill", "--signal", "CONT", self.name], "continue unit %s" % self.name)
 
     def restart(self, *, stop_timeout: float) -> str:
@@ -76,7 +79,7 @@ class SystemdProvider(Provider):
         return "systemctl restart %s" % self.name
 
     def _must(self, arguments: List[str], what: str, timeout: Optional[float] = None) -> None:
-        done = run(["systemctl"] + arguments, timeout=timeout or self.timeout)
+        done = run(["systemctl", *arguments], timeout=timeout or self.timeout)
         if done.rc != 0:
             raise self._refused(what, done)
 
