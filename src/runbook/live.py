@@ -18,11 +18,10 @@ from rich.text import Text
 from runbook_engine import record, state
 from runbook_engine.reduce import PHASES
 
-from runbook.output_text import STATUS_STYLE, clock, seconds, shorten
+from runbook.output_text import STATUS_STYLE, clock, is_formality, seconds, shorten
 
 _PLAIN_PROGRESS_S = 5.0
 _PHASE_WIDTH = 9
-_UNSAID = ("ansible.builtin.validate_argument_spec", "validate_argument_spec")
 _WORST_FIRST = ("unreachable", "failed", "rescued", "ignored", "started", "changed", "ok", "skipped")
 
 
@@ -48,10 +47,12 @@ class StepView:
         """Whether the operator wants to read it: what failed, and the runbook's own steps that ran."""
         if self.status in ("failed", "unreachable"):
             return True
-        return self.phase in PHASES and self.status != "skipped" and self.action not in _UNSAID
+        return (
+            self.phase in PHASES and self.status != "skipped" and not is_formality(self.action, self.status)
+        )
 
     def counts(self) -> str:
-        """How many hosts ended how: `2 ok, 1 failed`; only the word when there is one host."""
+        """How many hosts ended how, e.g. `2 ok, 1 failed`; with one host only the word."""
         if len(self.hosts) == 1:
             return next(iter(self.hosts.values()))
         values = list(self.hosts.values())

@@ -66,3 +66,9 @@ def exit_style(code: int) -> str:
 def exit_tone(code: int) -> str:
     """Return what kind of news an exit code is: `ok` only for 0."""
     return {0: "ok", 1: "warn", 3: "info"}.get(code, "bad")
+
+
+def is_formality(action: str, status: str) -> bool:
+    """Whether a step that went well only led to others: it called a role, or checked a role's arguments."""
+    name = action.rsplit(".", 1)[-1]
+    return status == "ok" and name in ("include_role", "include_tasks", "validate_argument_spec")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbook.output_result import diff_lines, plan_rows
-from runbook.output_text import SEVERITY_ORDER, exit_tone, readable, seconds
+from runbook.output_text import SEVERITY_ORDER, exit_tone, is_formality, readable, seconds
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,7 @@ class Report:
     result: Mapping[str, Any]
     plan: Mapping[str, Any] | None
     generated: str
+    rehearsal: Mapping[str, Any] | None = None
 
     @property
     def title(self) -> str:
@@ -88,12 +89,16 @@ class Report:
     @property
     def steps(self) -> list[Mapping[str, Any]]:
         """Steps that ran, in order."""
-        return [step for step in self.result["steps"] if step["status"] != "skipped"]
+        return [
+            s
+            for s in self.result["steps"]
+            if s["status"] != "skipped" and not is_formality(s["action"], s["status"])
+        ]
 
     @property
     def skipped(self) -> int:
         """How many steps were skipped."""
-        return len(self.result["steps"]) - len(self.steps)
+        return sum(s["status"] == "skipped" for s in self.result["steps"])
 
     @property
     def losses(self) -> list[tuple[str, list[tuple[str, str]]]]:

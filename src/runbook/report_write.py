@@ -33,14 +33,18 @@ def check_path(path: Path, report: bool) -> None:
         )
 
 
-def write(path: Path, result: Mapping[str, Any], where: Path) -> None:
+def write(
+    path: Path, result: Mapping[str, Any], where: Path, rehearsal: Mapping[str, Any] | None = None
+) -> None:
     """Write the report of `result` to `path`; `where`: the state folder, where its plan is looked for."""
     check_path(path, report=True)
-    state.write_whole(path.absolute(), render(path.suffix, result, where).encode())
+    state.write_whole(path.absolute(), render(path.suffix, result, where, rehearsal).encode())
 
 
-def render(suffix: str, result: Mapping[str, Any], where: Path) -> str:
-    """Return the report as text; `suffix` is .html or .md."""
+def render(
+    suffix: str, result: Mapping[str, Any], where: Path, rehearsal: Mapping[str, Any] | None = None
+) -> str:
+    """Return the report as text; `suffix` is .html or .md, `rehearsal` the score that the run was part of."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - only reports need it
 
     html = suffix == ".html"
@@ -53,7 +57,7 @@ def render(suffix: str, result: Mapping[str, Any], where: Path) -> str:
     )
     environment.filters["cell"] = _cell
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    report = Report(result, _plan_of(result, where), now)
+    report = Report(result, _plan_of(result, where), now, rehearsal)
     timeline = draw(list(report.steps), result["started_at"], result["duration_s"])
     return environment.get_template(_FORMATS[suffix]).render(r=report, t=timeline)
 

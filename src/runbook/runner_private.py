@@ -5,15 +5,19 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 - a 0700 folder is made in it
 _PREFIX = "runbook-"
+_YOUNG_S = 10.0
 
 
 @contextlib.contextmanager
@@ -21,29 +25,39 @@ def private_folder() -> Iterator[Path]:
     """Yield a new 0700 folder, on a memory file system when there is one; it is gone afterwards."""
     base = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
     sweep(base)
-    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=base))
+    lock = os.open(folder, os.O_RDONLY)
     try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 def sweep(base: Path) -> None:
-    """Remove what runs that were killed left in `base`: folders of ours whose process is gone."""
-    for folder in base.glob(f"{_PREFIX}*-*"):
-        pid = folder.name[len(_PREFIX) :].split("-")[0]
+    """Remove what runs that were killed left in `base`: folders of ours that nobody holds a lock on.
+
+    A lock, because a process id means nothing in another process namespace, where a rehearsal may be running.
+    """
+    for folder in base.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if pid.isdigit() and folder.stat().st_uid == os.getuid() and not _alive(int(pid)):
+            found = folder.lstat()
+            if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):
+                continue
+            # Between mkdtemp and flock a folder is new and unlocked: leave the young ones alone.
+            if time.time() - found.st_mtime > _YOUNG_S and _unheld(folder):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def _alive(pid: int) -> bool:
+def _unheld(folder: Path) -> bool:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
         return False
-    except PermissionError:
-        return True
+    finally:
+        os.close(handle)
     return True
 
 
