@@ -60,7 +60,7 @@ class StepView:
 
 
 class Steps:
-    """Folds the events of a run into steps. Steps come one after the other, so a new one ends the one before."""
+    """Folds the events of a run into steps, which come one after the other: a new one ends the one before."""
 
     def __init__(self) -> None:
         self.current: StepView | None = None

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, exit_style, readable, seconds
+from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, exit_style, fact_rows, readable, seconds
 
 _MAX_DIFF_LINES = 60
 
@@ -75,11 +75,11 @@ def print_recommendation(console: Console, result: Mapping[str, Any]) -> None:
 def print_plan(console: Console, result: Mapping[str, Any]) -> None:
     """Print what would be done: where, how much of which effect, what changes, what is lost, how long."""
     plan = result["plan"]
-    applied = result["mode"] != "plan"
+    done = "Done" if result["exit"]["code"] == 0 else "Asked for"
     name = (
         f"undo of {plan['undo']}" if plan.get("undo") else f"{plan['mitigation']}: {plan.get('title') or ''}"
     )
-    console.print(Text(f"\n{'Done' if applied else 'Plan'}: {name}", style="bold"))
+    console.print(Text(f"\n{'Plan' if result['mode'] == 'plan' else done}: {name}", style="bold"))
     rows = Table.grid(padding=(0, 2, 0, 0))
     rows.add_column(no_wrap=True, style="dim")
     rows.add_column()
@@ -100,9 +100,29 @@ def plan_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     for label, key in (("data loss", "data_loss"), ("undo", "undo_how")):
         if plan.get(key):
             rows.append((label, readable(plan[key])))
-    rows.extend(_estimate(result))
+    rows += _measured_loss(result) + _estimate(result)
     rows.append(("digest", plan["digest"]))
     return rows
+
+
+def _measured_loss(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """How much is lost, in time and rows, where a step measured it."""
+    losses = [s["data_loss"] for s in result["steps"] if isinstance(s.get("data_loss"), Mapping)]
+    rows = []
+    for loss in losses:
+        if isinstance(loss.get("backup_age_s"), int | float):
+            rows.append(
+                ("loses", f"the last {seconds(loss['backup_age_s'])}" + _lost_rows(loss.get("tables") or []))
+            )
+    return rows
+
+
+def _lost_rows(tables: Iterable[Mapping[str, Any]]) -> str:
+    counted = [f"{t['table']} {t['rows_newer']}" for t in tables if t.get("rows_newer")]
+    unknown = [t["table"] for t in tables if t.get("rows_newer") is None]
+    told = ["rows: " + ", ".join(counted)] if counted else []
+    told += ["not counted: " + ", ".join(unknown)] if unknown else []
+    return "".join(f"; {part}" for part in told)
 
 
 def _estimate(result: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -122,9 +142,8 @@ def _print_item(console: Console, item: Mapping[str, Any]) -> None:
         rows = Table.grid(padding=(0, 2, 0, 0))
         rows.add_column(no_wrap=True, style="dim")
         rows.add_column(overflow="fold")
-        for key, value in prediction.items():
-            if value is not None and key != "duration_s":
-                rows.add_row(key.replace("_", " "), Text(readable(value)))
+        for label, value in fact_rows(prediction):
+            rows.add_row(label, Text(value))
         console.print(Padding(rows, (0, 0, 0, 4)))
     for line in diff_lines(item["diff"])[:_MAX_DIFF_LINES]:
         style = {"+": "green", "-": "red"}.get(line[:1], "dim")

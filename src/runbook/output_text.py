@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
 STATUS_STYLE = {
@@ -52,10 +52,42 @@ def shorten(text: str, width: int) -> str:
 
 
 def readable(value: Any) -> str:
-    """Return any recorded value as one text: texts as they are, the rest as JSON."""
+    """Return any recorded value as a text: lists with commas, mappings as `key value; …`, one line each."""
     if value is None:
         return "-"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{label} {text}" for label, text in fact_rows(value))
+    if isinstance(value, list | tuple):
+        nested = any(isinstance(item, Mapping) for item in value)
+        return ("\n" if nested else ", ").join(readable(item) for item in value)
+    return str(value)
+
+
+def fact_rows(value: Any) -> list[tuple[str, str]]:
+    """Return a recorded mapping as label and text, with units by name; empty ones are left out."""
+    if not isinstance(value, Mapping):
+        return [("", readable(value))]
+    return [_fact(str(k), v) for k, v in value.items() if v is not None and v not in ("", [], {})]
+
+
+def _fact(name: str, value: Any) -> tuple[str, str]:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and name.endswith("_s"):
+        return name[:-2].replace("_", " "), seconds(value)
+    if number and (name.endswith(("size", "bytes")) or name == "free"):
+        return name.replace("_", " "), size(value)
+    return name.replace("_", " "), readable(value)
+
+
+def size(number: float) -> str:
+    """Return bytes for a reader, in decimal units: `213.4 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(number) < 1000:
+            return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
 
 
 def exit_style(code: int) -> str:

@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from runbook.output_result import diff_lines, plan_rows
-from runbook.output_text import SEVERITY_ORDER, exit_tone, is_formality, readable, seconds
+from runbook.output_text import SEVERITY_ORDER, exit_tone, fact_rows, is_formality, readable, seconds
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class Report:
     def losses(self) -> list[tuple[str, list[tuple[str, str]]]]:
         """Data loss as the steps measured it: step name and its facts."""
         return [
-            (step["name"], rows(step["data_loss"]))
+            (step["name"], fact_rows(step["data_loss"]))
             for step in self.steps
             if step.get("data_loss") is not None and step["phase"] == "mitigate"
         ]
@@ -138,8 +139,12 @@ class Report:
             before = diff_lines(planned["diff"]) if planned else None
             after = diff_lines(done.get("diff", [])) if done else None
             name = (done or planned or predicted[step])["name"]
-            facts = rows((planned or done or {}).get("prediction") or {})
-            same = before == after if before is not None and after is not None else None
+            facts = fact_rows((planned or done or {}).get("prediction") or {})
+            same = (
+                self._without_ids(before) == self._without_ids(after)
+                if before is not None and after is not None
+                else None
+            )
             made.append(
                 {
                     "name": name,
@@ -151,6 +156,12 @@ class Report:
                 }
             )
         return made
+
+    def _without_ids(self, lines: list[str]) -> list[str]:
+        """Names carry the id of the run that made them, so a plan has others than its application."""
+        ids = [str(r["run"]) for r in (self.result, self.plan) if r]
+        forms = [form for run in ids for form in (run, run.replace("-", "_"))]
+        return [re.sub("|".join(map(re.escape, forms)), "RUN", line) for line in lines]
 
     @property
     def _predicts(self) -> bool:
@@ -214,10 +225,3 @@ class Report:
 def worst_first(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return findings, the ones that matter first."""
     return sorted(findings, key=lambda f: SEVERITY_ORDER.index(f["status"]))
-
-
-def rows(value: Any) -> list[tuple[str, str]]:
-    """Return any recorded value as label and text."""
-    if isinstance(value, Mapping):
-        return [(str(k).replace("_", " "), readable(v)) for k, v in value.items() if v is not None]
-    return [("", readable(value))]

@@ -13,11 +13,11 @@ from runbook_engine.ids import parse_timestamp
 from runbook.output_text import seconds, shorten
 
 WIDTH = 1000
-LEFT = 400
+LEFT = 440
 RIGHT = 80
 ROW = 24
 TOP = 34
-_NAME_CHARS = 44
+_NAME_CHARS = 54
 _MIN_BAR = 3.0
 _STEPS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 _MOST_TICKS = 7
