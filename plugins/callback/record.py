@@ -124,6 +124,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if self._writer is not None:
             self._append("play.no_hosts", {})
 
+    def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: ARG002 - Ansible's shape
+        """Stop between two steps when that was asked for: every host has ended the step before."""
+        if self._writer is not None and self._writer.folder.stop.exists():
+            # The one exception by which Ansible itself ends a playbook early, and tidies up.
+            raise KeyboardInterrupt
+
+    def v2_playbook_on_handler_task_start(self, task: Task) -> None:
+        """A handler is a step like any other."""
+        self.v2_playbook_on_task_start(task, False)
+
     def v2_runner_on_start(self, host: Any, task: Task) -> None:
         """A step begins on a host."""
         if self._writer is None:

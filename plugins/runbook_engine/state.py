@@ -18,6 +18,7 @@ from runbook_engine.errors import StateError, UsageError, nearest
 from runbook_engine.ids import is_run_id, new_run_id
 
 EVENTS, RESULT, PROGRESS, EVIDENCE = "events.jsonl", "result.json", "progress.jsonl", "evidence"
+STOP = "stop"
 
 
 def state_dir(
@@ -54,6 +55,11 @@ class RunFolder:
     def progress(self) -> Path:
         """Progress of long steps, one JSON object a line; not part of the chain."""
         return self.path / PROGRESS
+
+    @property
+    def stop(self) -> Path:
+        """A file that asks the run to stop before its next step; whoever may write to the folder may ask."""
+        return self.path / STOP
 
     @property
     def evidence(self) -> Path:

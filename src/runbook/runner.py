@@ -26,9 +26,6 @@ from runbook.runner_private import private_folder, swallowed
 from runbook.runner_processes import end_all, interrupt, wait_gone
 from runbook.runner_stop import Stopper
 
-STOP_FILE = "stop"
-"""A file of this name in the run's folder asks the engine to stop after the current step."""
-
 _POLL_S = 0.1
 _GRACE_S = 5.0
 _KEPT_LINES = 60
@@ -198,7 +195,7 @@ def _program(name: str) -> Path:
 def _ask_to_stop(folder: state.RunFolder, observer: Observer) -> None:
     """Leave the wish where the engine looks before each step."""
     if folder.path.is_dir():
-        (folder.path / STOP_FILE).touch(mode=0o600)
+        folder.stop.touch(mode=0o600)
     observer.stopping(now=False)
 
 
