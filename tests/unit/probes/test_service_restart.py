@@ -48,6 +48,18 @@ def test_it_answers_again_as_another_process(
     assert done["state"]["well"]
 
 
+def test_the_server_outlives_the_run_and_inherits_nothing_of_it(
+    own_server: PostgresServer, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNBOOK_MARK", "of-this-run")
+    monkeypatch.setenv("PGPASSWORD", "canary-of-the-environment")
+    run(parameters(options, own_server), check_mode=False)
+    inherited = Path(f"/proc/{own_server.pid}/environ").read_bytes()
+    assert b"PATH=" in inherited
+    assert b"of-this-run" not in inherited
+    assert b"canary" not in inherited
+
+
 def test_the_log_is_kept_in_a_private_file(
     own_server: PostgresServer, options: Options, tmp_path: Path
 ) -> None:

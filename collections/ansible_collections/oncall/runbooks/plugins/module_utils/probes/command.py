@@ -12,7 +12,7 @@ import signal
 import subprocess
 import threading
 from dataclasses import dataclass
-from typing import Callable, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UnreachableError
 
@@ -41,11 +41,13 @@ def run(
     max_output: int = MAX_OUTPUT,
     merge: bool = False,
     prepare: Optional[Callable[[], None]] = None,
+    environment: Optional[Mapping[str, str]] = None,
 ) -> Completed:
     """Run `argv` without a shell for at most `timeout` seconds.
 
     Only the end of the output is kept, so a program that never stops talking cannot fill the memory.
     `merge` puts stderr into `out`, in the order written. `prepare` runs in the child before the program.
+    `environment` replaces this process's own.
     Raises CommandMissingError, or UnreachableError when the time is over (its whole process group is ended).
     """
     try:
@@ -54,7 +56,7 @@ def run(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merge else subprocess.PIPE,
-            env=dict(os.environ, LC_ALL="C"),
+            env=dict(os.environ if environment is None else environment, LC_ALL="C"),
             start_new_session=True,
             preexec_fn=prepare,  # noqa: PLW1509 - changes the child's user, and is given by no threaded caller
         )

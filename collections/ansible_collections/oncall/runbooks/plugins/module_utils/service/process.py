@@ -8,7 +8,7 @@ __metaclass__ = type
 
 import os
 import signal
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import DeniedError, UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.command import Completed, run
@@ -20,6 +20,14 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.base impor
     ServiceError,
     ServiceState,
 )
+
+
+_INHERITED = ("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH", "TMPDIR")
+
+
+def _service_environment() -> Dict[str, str]:
+    """What a server may inherit: it outlives us, so nothing that belongs to this run or holds a secret."""
+    return {name: os.environ[name] for name in _INHERITED if name in os.environ}
 
 
 class ProcessProvider(Provider):
@@ -147,7 +155,7 @@ class ProcessProvider(Provider):
 
     def _run(self, argv: List[str], timeout: float) -> Completed:
         prefix, prepare = self._as_owner()
-        return run(prefix + argv, timeout=timeout, prepare=prepare)
+        return run(prefix + argv, timeout=timeout, prepare=prepare, environment=_service_environment())
 
     def _as_owner(self) -> Tuple[List[str], Optional[Callable[[], None]]]:
         """How to run a program as the owner of the data directory: PostgreSQL refuses to run as root."""
