@@ -8,8 +8,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
-# Size of the rehearsal database: 1 is about 50 MB.
-SCALE  ?= 1
+# Size of the rehearsal database.
+SCALE  ?= 50MB
 
 # Without compiled bytecode every start of Ansible costs 0.3 s more.
 unexport PYTHONDONTWRITEBYTECODE

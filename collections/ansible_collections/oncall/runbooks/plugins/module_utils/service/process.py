@@ -21,7 +21,6 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.base impor
     ServiceState,
 )
 
-
 _INHERITED = ("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH", "TMPDIR")
 
 
