@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from runbook_engine import current, render
 from runbook_engine.errors import EngineError
-from runbook_engine.pick import phase_of, picked
+from runbook_engine.pick import is_formality, phase_of, picked
 from runbook_engine.reduce import findings_of
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if role == "run" and isinstance(facts, dict):
             self._engine(facts)
         if self._is_shown(result.task) or self._display.verbosity:
-            self._step(result, "changed" if result.is_changed() else "ok")
-            if context.CLIARGS.get("diff"):
+            self._step(result, self._word(result))
+            if context.CLIARGS.get("diff") and not context.CLIARGS.get("check"):
                 kept = picked(result.result, result.host.get_name())
                 self._say(*(line for d in kept.get("diff", ()) for line in render.diff(d)))
         self._more(result)
@@ -129,9 +129,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             result, folder = current.result_so_far(), current.current_run().path
         except EngineError:
             return False
+        command = _apply_command(result) if result["exit"]["name"] == "planned" else ""
         if result["plan"] and result["mode"] == "plan":
-            self._say("", render.heading("Plan"), *render.plan(result["plan"], _apply_command(result)))
-        self._say("", *render.closing(result, str(folder / "result.json")))
+            self._say("", render.heading("Plan: nothing was changed"), *render.plan(result, command))
+        self._say("", *render.closing(result, _near(folder / "result.json"), told=bool(command)))
         return True
 
     def _engine(self, facts: dict[str, Any]) -> None:
@@ -140,11 +141,20 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         advice = facts.get("run_recommendation")
         if advice:
             events, _head = current.current_events()
-            self._say("", render.heading("Findings"), *render.findings(findings_of(events), self._color))
+            self._say("", render.heading("Findings"), *self._findings(findings_of(events)))
             self._say("", render.heading("Recommendation"), *render.recommendation(advice))
         gate = facts.get("run_gate")
         if gate and gate.get("mode") in ("apply", "undo"):
-            self._say("", render.heading("Gate: passed"), *render.plan(gate["plan"]))
+            self._say("", render.heading("Gate: passed"), *render.plan(current.result_so_far()))
+
+    def _findings(self, found: list[dict[str, Any]]) -> list[str]:
+        return render.findings(found, self._color, whole=bool(self._display.verbosity))
+
+    def _word(self, result: CallbackTaskResult) -> str:
+        """In check mode nothing is changed, so nothing may say that it was."""
+        if not result.is_changed():
+            return "ok"
+        return "would change" if context.CLIARGS.get("check") else "changed"
 
     def _step(self, result: CallbackTaskResult, status: str) -> None:
         task, host = result.task, result.host.get_name()
@@ -159,9 +169,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _is_shown(self, task: Task) -> bool:
         if phase_of(task.tags) == "engine" or (task._role and task._role.get_name() == "run"):
             return False
-        return not task.action.endswith(
-            ("include_tasks", "include_role", "set_fact", "validate_argument_spec")
-        )
+        return not is_formality(task.action)
 
     def _message(self, result: CallbackTaskResult) -> str:
         return str(picked(result.result, result.host.get_name(), failed=True).get("msg", "hidden by no_log"))
@@ -176,9 +184,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
 
 def _apply_command(result: dict[str, Any]) -> str:
-    """The command that applies the plan on the screen, as it would be typed."""
-    inventories = [part for path in context.CLIARGS.get("inventory") or () for part in ("-i", str(path))]
+    """The command that applies the plan on the screen, with its paths as short as they can be typed here."""
+    inventories = [part for path in context.CLIARGS.get("inventory") or () for part in ("-i", _near(path))]
     what = f"undo={result['undo']}" if result["undo"] else f"mitigation={result['mitigation']}"
     given = [what, *(f"{k}={v}" for k, v in result["parameters"].items()), f"confirm={result['system']}"]
     options = [part for value in given for part in ("-e", value)]
-    return shlex.join(["ansible-playbook", *inventories, f"playbooks/{result['playbook']}", *options])
+    limit = ["--limit", context.CLIARGS["subset"]] if context.CLIARGS.get("subset") else []
+    playbook = _near(context.CLIARGS["args"][0]) if context.CLIARGS.get("args") else result["playbook"]
+    return shlex.join(["ansible-playbook", *inventories, playbook, *limit, *options])
+
+
+def _near(path: Any) -> str:
+    """Return a path below this folder without it; a list of hosts stays what it is."""
+    text = str(path)
+    here = f"{Path.cwd()}/"
+    return text.removeprefix(here) if text.startswith(here) else text

@@ -11,6 +11,7 @@ from runbook_engine.plain import plain
 
 PHASES = ("engine", "diagnose", "recommend", "mitigate", "verify")
 EFFECTS = ("irreversible", "change")
+_FORMALITIES = ("include_role", "include_tasks", "set_fact", "validate_argument_spec")
 _LISTS = ("findings", "evidence")
 _VALUES = ("prediction", "data_loss", "duration_s", "left_unchanged")
 
@@ -25,6 +26,11 @@ def effect_of(tags: Iterable[str]) -> str:
     """Return the effect that a task's tags name, the worse first; `read` when none."""
     given = set(tags)
     return next((e for e in EFFECTS if e in given), "read")
+
+
+def is_formality(action: str) -> bool:
+    """Whether a step only leads to others: it calls a role, notes a fact, or checks a role's arguments."""
+    return action.rpartition(".")[2] in _FORMALITIES
 
 
 def picked(result: Mapping[str, Any], host: str, failed: bool = False) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from runbook_engine.chain import Head
 from runbook_engine.ids import parse_timestamp
+from runbook_engine.pick import is_formality
 from runbook_engine.verdict import decide
 
 SCHEMA = "https://oncall.runbooks/schema/result-1.json"
@@ -206,9 +207,10 @@ def _verified(steps: list[dict[str, Any]], findings: list[dict[str, Any]]) -> tu
 
 def _predicted(result: dict[str, Any]) -> dict[str, Any]:
     steps = [s for s in result["steps"] if s["phase"] == "mitigate"]
-    ran = [s for s in steps if s["status"] != "skipped"]
+    ran = [s for s in steps if s["status"] != "skipped" and not is_formality(s["action"])]
     predictions = [
-        {"step": s["id"], "name": s["name"], "prediction": s.get("prediction"), "diff": s.get("diff", [])}
+        {"step": s["id"], "name": s["name"], "diff": s.get("diff", [])}
+        | {key: s.get(key) for key in ("prediction", "data_loss")}
         for s in ran
         if s["effect"] != "read"
     ]

@@ -10,13 +10,16 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from runbook_engine.plan_text import plan_rows
+from runbook_engine.units import seconds
+
 WIDTH = 80
 SIGNS = {
     "ok": "✓", "changed": "✓", "warn": "!", "fail": "✗", "unknown": "?", "failed": "✗", "rescued": "✗",
-    "ignored": "!", "unreachable": "✗", "skipped": "-", "started": "…",
+    "ignored": "!", "unreachable": "✗", "skipped": "-", "started": "…", "would change": "✓",
 }  # fmt: skip
 _COLORS = {
-    "ok": "32", "changed": "33", "warn": "33", "ignored": "33", "unknown": "35",
+    "ok": "32", "changed": "33", "would change": "33", "warn": "33", "ignored": "33", "unknown": "35",
     "fail": "31", "failed": "31", "rescued": "31", "unreachable": "31",
 }  # fmt: skip
 
@@ -30,6 +33,11 @@ def paint(text: str, status: str, color: bool) -> str:
     """Return `text` in the colour of a status, if `color`."""
     code = _COLORS.get(status)
     return f"\033[{code}m{text}\033[0m" if color and code else text
+
+
+def shorten(text: str, width: int) -> str:
+    """Return `text` in at most `width` characters."""
+    return text if len(text) <= width else text[: max(width - 1, 1)].rstrip() + "…"
 
 
 def heading(text: str) -> str:
@@ -46,38 +54,29 @@ def paragraph(text: str, indent: int = 2, first: str = "") -> list[str]:
     return lines
 
 
-def seconds(value: float | None) -> str:
-    """Return a duration for a reader: `0.4 s`, `12 s`, `3 min 5 s`."""
-    if value is None:
-        return ""
-    if value < 10:
-        return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def step(name: str, host: str, status: str, duration: float | None, color: bool = False) -> list[str]:
     """Return the line of one step on one host; `failed` and the like are said in a word too."""
     word = "" if status == "ok" else status
     right = "  ".join(part for part in (word, host, seconds(duration)) if part)
     room = WIDTH - 4 - len(right)
-    short = name if len(name) <= room else name[: max(room - 1, 8)] + "…"
+    short = shorten(name, max(room, 9))
     return [
         f"{paint(SIGNS.get(status, ' '), status, color)} {short.ljust(room)}  {paint(right, status, color)}"
     ]
 
 
-def findings(found: Iterable[Mapping[str, Any]], color: bool = False) -> list[str]:
-    """Return the table of findings, the worst first."""
+def findings(found: Iterable[Mapping[str, Any]], color: bool = False, whole: bool = False) -> list[str]:
+    """Return the table of findings, the worst first; the ok ones in one line each unless `whole`."""
     order = ("fail", "unknown", "warn", "ok")
     rows = sorted(found, key=lambda f: (order.index(f["status"]), f["check"], f["host"]))
-    hosts = {f["host"] for f in rows}
+    several = len({f["host"] for f in rows}) > 1
     wide = min(max((len(f["check"]) for f in rows), default=0), 24)
     lines: list[str] = []
     for row in rows:
-        where = f"{row['host']}: " if len(hosts) > 1 else ""
+        said = " ".join(((f"{row['host']}: " if several else "") + row["summary"]).split())
         head = f"{SIGNS[row['status']]} {row['status']:<7} {row['check']:<{wide}}  "
-        text = paragraph(where + row["summary"], len(head), head)
+        short = row["status"] == "ok" and not whole
+        text = [head + shorten(said, WIDTH - len(head))] if short else paragraph(said, len(head), head)
         lines += [text[0].replace(head, paint(head, row["status"], color), 1), *text[1:]]
     return lines
 
@@ -99,28 +98,40 @@ def recommendation(advice: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def plan(made: Mapping[str, Any], command: str = "") -> list[str]:
-    """Return the plan screen; `command` is what applies it."""
-    what = f"{made['mitigation']}: {made['title']}" if made["mitigation"] else f"take back run {made['undo']}"
-    count = made.get("steps") or {}
-    rows = [("plan", what), ("system", made["system"]), ("targets", ", ".join(made["targets"]))]
-    if count:
-        rows.append(("steps", ", ".join(f"{number} {effect}" for effect, number in count.items())))
-    rows += [(k.replace("_", " "), str(v)) for k, v in made["parameters"].items()]
-    rows += [("data loss", made["data_loss"]), ("undo", made["undo_how"])] if made["mitigation"] else []
-    rows += [("takes back", u["summary"] or u["step"]) for u in made["undos"]]
-    lines = [line for label, text in rows for line in paragraph(str(text), 13, label)]
-    for predicted in made.get("predicted") or ():
-        lines += _predicted(predicted)
-    lines += [f"digest       {made['digest']}"]
-    return [*lines, *(paragraph(command, 13, "to apply") if command else [])]
+def plan(result: Mapping[str, Any], command: str = "") -> list[str]:
+    """Return the plan screen of a run's result; `command` is what applies it."""
+    lines = rows_of(plan_rows(result))
+    for predicted in result["plan"].get("predicted") or ():
+        changes = [line for d in predicted.get("diff") or () for line in diff(d)]
+        lines += _labelled("changes", changes)
+    lines.append(f"{'digest':<13}{result['plan']['digest']}")
+    return [*lines, *(_command("to apply", command) if command else [])]
 
 
-def _predicted(predicted: Mapping[str, Any]) -> list[str]:
-    lines = paragraph(f"{predicted['name']} ({predicted['step'].partition('@')[2]})", 13, "predicted")
-    for key, value in (predicted.get("prediction") or {}).items():
-        lines += paragraph(f"{key}: {value}", 15, "")
-    return [*lines, *(line for d in predicted.get("diff") or () for line in diff(d))]
+def rows_of(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Return labelled texts as lines; a label that repeats is said once."""
+    lines, before = [], ""
+    for label, text in rows:
+        lines += paragraph(text, 13, "" if label == before else label)
+        before = label
+    return lines
+
+
+def _labelled(label: str, lines: list[str]) -> list[str]:
+    return [f"{label if not n else '':<13}{line.strip()}" for n, line in enumerate(lines)]
+
+
+def _command(label: str, command: str) -> list[str]:
+    """A command that is too long is broken as the shell lets it be, each option beside its value."""
+    words = command.replace(" -e ", "\0-e ").replace(" -i ", "\0-i ").split("\0")
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) + 1 > WIDTH - 15:
+            lines[-1] += " \\"
+            lines.append(f"  {word}")
+        else:
+            lines[-1] += f" {word}"
+    return [f"{label if not n else '':<13}{line}" for n, line in enumerate(lines)]
 
 
 def diff(change: Mapping[str, Any]) -> list[str]:
@@ -133,13 +144,13 @@ def diff(change: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def closing(result: Mapping[str, Any], folder: str) -> list[str]:
-    """Return the last lines: the state, why, what to do next, where the result is."""
+def closing(result: Mapping[str, Any], folder: str, told: bool = False) -> list[str]:
+    """Return the last lines: the state, why, what to do next (unless `told` already), where the result is."""
     end = result["exit"]
     status = {0: "ok", 1: "warn", 3: "changed"}.get(end["code"], "fail")
     word = end["name"].replace("_", " ")
     lines = paragraph(f"{word}: {end['reason']}", 2, SIGNS[status])
-    if end["next_step"] not in ("", "none"):
+    if end["next_step"] not in ("", "none") and not told:
         lines += paragraph(end["next_step"], 13, "next")
     return [
         *lines,

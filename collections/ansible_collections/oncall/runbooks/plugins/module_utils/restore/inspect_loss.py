@@ -7,13 +7,14 @@ from __future__ import annotations
 __metaclass__ = type
 
 import time
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 
 _PER_TABLE = 2.0  # seconds for one count
 _IN_ALL = 8.0  # seconds for all counts together: an incident does not wait for a statistic
+_CANCELED = "57014"  # what the server calls a statement over its time limit
 
 # Columns that say when a row came or changed, found in the catalog by name and type.
 _COLUMNS = """
@@ -59,15 +60,16 @@ def _count_tables(connection: Any, backup_at: float) -> List[Dict[str, Any]]:
     deadline = time.monotonic() + _IN_ALL
     found = []
     for table, columns, types, estimate in pg.rows(connection, _COLUMNS):
-        counted = None
+        counted, why = None, "the time for counting was over"
         if time.monotonic() < deadline:
             kinds = dict(zip(columns, types))  # noqa: B905 - Python 3.8 has no strict
-            counted = _count(connection, table, kinds, backup_at)
-        found.append(_entry(table, columns, counted, estimate))
+            counted, why = _count(connection, table, kinds, backup_at)
+        found.append(_entry(table, columns, counted, why, estimate))
     return found
 
 
-def _count(connection: Any, table: str, kinds: Dict[str, str], backup_at: float) -> Optional[int]:
+def _count(connection: Any, table: str, kinds: Dict[str, str], backup_at: float) -> Tuple[Optional[int], str]:
+    """Return the number of newer rows, or None and why it could not be counted: slow, locked or damaged."""
     tests, parameters = [], []
     for column, kind in kinds.items():
         plain = "timestamp without time zone" in kind
@@ -76,15 +78,19 @@ def _count(connection: Any, table: str, kinds: Dict[str, str], backup_at: float)
     newer = pg.statement(" OR ".join(tests), *parameters)
     query = pg.statement("SELECT count(*) FROM {} WHERE {}", pg.raw(table), newer)
     try:
-        return int(pg.value(connection, query))
+        return int(pg.value(connection, query)), ""
     except pg.Error as error:
         if error.pgcode is None:
             raise
-        return None  # too slow, locked or damaged: the entry says that it was not counted
+        if error.pgcode == _CANCELED:
+            return None, "counting took more than %g s" % _PER_TABLE
+        return None, "it cannot be read: " + " ".join(str(error).split("\n")[0].split())
 
 
-def _entry(table: str, columns: Sequence[str], counted: Optional[int], estimate: int) -> Dict[str, Any]:
+def _entry(
+    table: str, columns: Sequence[str], counted: Optional[int], why: str, estimate: int
+) -> Dict[str, Any]:
     entry: Dict[str, Any] = {"table": table, "columns": list(columns), "rows_newer": counted}
     if counted is None:
-        entry["note"] = "not counted within the time limit; the table has about %d rows" % max(estimate, 0)
+        entry["note"] = "%s; it has about %d rows in all" % (why, max(estimate, 0))
     return entry
