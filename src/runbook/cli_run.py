@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,13 +112,15 @@ def _asked(
     for path in (args.junit, args.report):
         if path:
             check_path(Path(path), report=path == args.report)
+    where = state.state_dir(args.state)
+    _check_state(where)
     declared = system.runbooks.get(runbook)
     minutes = declared.recovery_minutes if declared else None
     request = Request(
         project,
         project.playbook(runbook),
         (system.folder, *(_inventory(path) for path in args.inventory)),
-        state.state_dir(args.state),
+        where,
         variables,
         # The engine's first play runs on localhost: without it a limited run would never be opened.
         limit=f"{args.limit},localhost" if args.limit else "",
@@ -125,6 +128,16 @@ def _asked(
     )
     console = make_console(stderr=args.json)
     return Asked(args, request, system, minutes * 60 if minutes else None, what, console)
+
+
+def _check_state(where: Path) -> None:
+    """Refuse a state folder that nothing can be recorded in, before anything is run: StateError."""
+    runs = where / "runs"
+    try:
+        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=runs).close()
+    except OSError as error:
+        raise state.unusable(where, error) from error
 
 
 def _inventory(given: str) -> Path:
@@ -145,7 +158,8 @@ def _go(asked: Asked, changing: bool) -> int:
             f"if you mean it: --confirm {asked.system.name}",
         )
     plan = _execute(asked, replace(asked.request, check=True), f"plan: {asked.what}")
-    if not args.apply or plan.result is None or plan.result["exit"]["name"] != "planned":
+    # Whoever interrupts a plan does not want what comes after it, also when the plan was complete by then.
+    if not args.apply or plan.stopped or plan.result is None or plan.result["exit"]["name"] != "planned":
         return _finish(asked, plan)
     print_result(asked.console, plan.result)
     if not args.confirm:

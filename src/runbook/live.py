@@ -137,7 +137,7 @@ class LiveView:
 
     def _new(self, path: Any, which: int) -> list[dict[str, Any]]:
         lines: list[dict[str, Any]] = []
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             lines, self._offsets[which] = record.tail(path, self._offsets[which])
         return lines
 

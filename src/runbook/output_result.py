@@ -170,7 +170,10 @@ def print_verdict(console: Console, result: Mapping[str, Any]) -> None:
     line.append(ended["name"].replace("_", " ").upper(), style=exit_style(ended["code"]))
     line.append(f"  {ended['reason']}")
     console.print(line)
-    if ended["next_step"] not in ("", "none"):
+    if ended["name"] == "planned":
+        # The engine speaks of Ansible's options; whoever reads this has our command at hand.
+        console.print(Text("Next: the same command with --apply (it plans again, shows it, then asks)"))
+    elif ended["next_step"] not in ("", "none"):
         console.print(Text(f"Next: {ended['next_step']}"))
     spent = seconds(result["duration_s"])
     console.print(Text(f"Run {result['run']}, {spent}", style="dim"))
