@@ -29,6 +29,7 @@ RUN = "20261121t064300z-7f3a9c"
 def live(postgres: PostgresServer, database: str) -> str:
     """A live database with a table that no backup of these tests has."""
     postgres.execute("CREATE TABLE precious AS SELECT generate_series(1, 100) AS id", database=database)
+    postgres.execute("CREATE TABLE t (id bigint, name text)", database=database)
     postgres.execute(f"""ALTER DATABASE "{database}" SET search_path = "$user", public, "my Schema" """)
     postgres.execute(f"""ALTER DATABASE "{database}" SET statement_timeout = '17s'""")
     postgres.execute(f'ALTER DATABASE "{database}" CONNECTION LIMIT 33')
@@ -230,7 +231,6 @@ def test_two_operators_at_once(postgres: PostgresServer, options: RestoreOptions
 
 
 def test_switch_under_clients_that_reconnect(postgres: PostgresServer, options: RestoreOptions) -> None:
-    postgres.execute("CREATE TABLE t (id bigint, name text)", database=options.database)
     stop, seen, wrong = threading.Event(), [], []
 
     def client() -> None:

@@ -19,7 +19,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.backup_finder impo
     summary_of,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names import Rules
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_catalog import S3Catalog, S3Settings
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver, ProgressFile
@@ -48,7 +48,8 @@ class ActionModule(ControllerAction):
             raise UsageError("use the option backup", next_step="leave it out: the plugin fills it in")
         options["run"] = options["run"] or os.environ.get("ONCALL_RUN_ID") or _new_run()
         if options["state"] == "undone" and options["key"]:
-            options["state"] = "restored"  # it was in place: its undo is the safety copy
+            # It was in place: its undo is the safety copy, which may well have other tables than live now.
+            options.update(state="restored", allow_other_database=True)
         if options["state"] != "restored":
             return self._module({**_for_target(options)}, task_vars)
         return self._restore(options, task_vars)
@@ -82,9 +83,20 @@ class ActionModule(ControllerAction):
         )
         try:
             result = driver.follow(options["timeout"])
+        except OncallError as error:  # the job could not say how it ended: look
+            error.changed = not self._left_unchanged(options, task_vars)
+            raise
         finally:
             signer.close()
         return _complete(result, found, options)
+
+    def _left_unchanged(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> bool:
+        seen = self._module({**_for_target(options), "backup": {"look": True}}, task_vars)
+        return bool(seen.get("left_unchanged"))
+
+    def about_failure(self, _error: OncallError) -> Dict[str, Any]:
+        """Say whether the live database is as it was; also of what failed before the target was asked."""
+        return {"left_unchanged": not _error.changed}
 
     def _module(self, arguments: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         result: Dict[str, Any] = self._execute_module(

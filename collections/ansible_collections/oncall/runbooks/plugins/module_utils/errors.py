@@ -16,6 +16,8 @@ class OncallError(Exception):
     """
 
     kind = "failed"
+    # Whether what was acted on may differ from before; whoever changes something sets it when it is so.
+    changed = False
 
     def __init__(
         self, tried: str, *, on: str = "", got: str = "", next_step: str = "", kind: Optional[str] = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 import contextlib
+import time
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
@@ -31,6 +32,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.s3_errors import (
 CONNECT_TIMEOUT = 5  # seconds
 READ_TIMEOUT = 20  # seconds
 READ_ATTEMPTS = 3
+_READ_AGAIN_AFTER = (0.1, 0.5)  # seconds before an answer that was cut is asked for again
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,19 @@ class ObjectFacts:
     last_modified: datetime
     metadata: Dict[str, str]
     checksums: Dict[str, str]
+
+
+class _CutError(OncallError):
+    """An answer broke off: what came of it must not be taken for the whole."""
+
+    def __init__(self, where: str, have: int, announced: int) -> None:
+        super().__init__(
+            "read the object",
+            on=where,
+            got="the store's answer was cut after %d of %d bytes" % (have, announced),
+            next_step="see whether the way to the store is stable, then try again",
+            kind="cut",
+        )
 
 
 class S3Catalog:
@@ -146,15 +161,28 @@ class S3Catalog:
 
     def read(self, key: str, first: int, last: int, etag: str = "") -> bytes:
         """Return the bytes `first`..`last` (inclusive) of `key`; fails when its ETag is no longer `etag`."""
-        condition = {"IfMatch": '"%s"' % etag} if etag else {}
         with self._explained("read the object", self._object(key)):
-            answer = self._client.get_object(
-                Bucket=self.settings.bucket, Key=key, Range="bytes=%d-%d" % (first, last), **condition
-            )
-            # Not every store honours If-Match, but every store says what it sends.
-            if etag and answer.get("ETag", "").strip('"') != etag:
-                raise replaced("read the object", self._object(key))
-            content: bytes = answer["Body"].read(last - first + 1)
+            for pause in _READ_AGAIN_AFTER:
+                try:
+                    return self._read_once(key, first, last, etag)
+                except _CutError:  # botocore repeats a request, but not an answer that broke off midway
+                    time.sleep(pause)
+            return self._read_once(key, first, last, etag)
+
+    def _read_once(self, key: str, first: int, last: int, etag: str) -> bytes:
+        condition = {"IfMatch": '"%s"' % etag} if etag else {}
+        answer = self._client.get_object(
+            Bucket=self.settings.bucket, Key=key, Range="bytes=%d-%d" % (first, last), **condition
+        )
+        # Not every store honours If-Match, but every store says what it sends.
+        if etag and answer.get("ETag", "").strip('"') != etag:
+            raise replaced("read the object", self._object(key))
+        announced = int(answer["ContentLength"])
+        content = b""
+        with contextlib.suppress(Exception):  # whatever broke off the answer: its length tells
+            content = answer["Body"].read(last - first + 1)
+        if len(content) < min(announced, last - first + 1):
+            raise _CutError(self._object(key), len(content), announced)
         return content
 
     def peek(self, stored: StoredObject, head: int, tail: int) -> Tuple[bytes, bytes]:

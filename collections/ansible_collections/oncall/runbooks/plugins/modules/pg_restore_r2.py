@@ -135,6 +135,13 @@ options:
     description: Seconds the whole restore may take; V(0) means no limit.
     type: float
     default: 0
+  allow_other_database:
+    description:
+      - Accept a backup whose tables are mostly not those of the live database, or whose head names another
+        database while there are no O(checks).
+      - Without it such a backup is refused before the switch, because it is most likely another system's.
+    type: bool
+    default: false
   keep_failed:
     description: Keep a restored database that failed its verification, for inspection.
     type: bool
@@ -186,12 +193,20 @@ backup:
   returned: when restoring
   type: dict
 data_loss:
-  description: Age of the backup in seconds, and the rows per table of the live database that are newer.
+  description:
+    - Age of the backup in seconds (RV(ignore:window_s)), the rows per table of the live database that are newer
+      and their sum, the tables that could not be counted and why, and a summary sentence.
   returned: when restoring
   type: dict
 tables:
   description: Rows of each table of the backup, counted in the restored database.
   returned: when restored
+  type: dict
+comparison:
+  description:
+    - Tables that only the backup or only the live database has, and tables with another number of rows.
+    - Rows of a large live table are the server's estimate, told by C(exact=false).
+  returned: when restored and the live database answers
   type: dict
 verification:
   description: What was proved before the switch.
@@ -209,6 +224,13 @@ durations_s:
   description: Seconds each phase took.
   returned: when restored or failed
   type: dict
+left_unchanged:
+  description:
+    - Whether the live database is what it was. Before the switch nothing touches it; from there on it was
+      looked at.
+    - What could not be removed beside it is told in RV(ignore:warnings).
+  returned: on failure
+  type: bool
 error:
   description: What was tried, on what, what came back and what to do next.
   returned: on failure
@@ -220,7 +242,12 @@ from typing import Any, Dict
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore import job, job_source, job_undo
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import (
+    job,
+    job_source,
+    job_undo,
+    untouched,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 
 
@@ -228,6 +255,8 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Undo or release at once; for a restore start the job and say where it is."""
     pg.require_psycopg2()
     chosen = params.get("backup") or {}
+    if chosen.get("look"):
+        return {"changed": False, "left_unchanged": untouched.proved(RestoreOptions.from_params(params))}
     about = {name: chosen[name] for name in ("key", "etag", "backup_at", "who") if name in chosen}
     options = RestoreOptions.from_params({**params, **about}, check_mode)
     if params["state"] == "undone":
@@ -262,6 +291,7 @@ def argument_spec() -> Dict[str, Any]:
         "stall_timeout": {"type": "float", "default": 30},
         "lease": {"type": "float", "default": 15},
         "timeout": {"type": "float", "default": 0},
+        "allow_other_database": {"type": "bool", "default": False},
         "keep_failed": {"type": "bool", "default": False},
         "backup": {"type": "dict"},
     }
@@ -272,8 +302,9 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         module.exit_json(**run(module.params, module.check_mode))
-    except OncallError as error:
-        module.fail_json(msg=error.message, error=error.as_dict())
+    except (OncallError, pg.Error) as caught:
+        error = caught if isinstance(caught, OncallError) else job.database_error(caught)
+        module.fail_json(msg=error.message, error=error.as_dict(), left_unchanged=not error.changed)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ class ControllerAction(ActionBase):  # type: ignore[misc]  # ansible ships no ty
             result["invocation"] = {"module_args": self._shown(options)}
             result.update(self.act(options, task_vars or {}))
         except OncallError as error:
-            result.update(failed=True, msg=error.message, error=error.as_dict())
+            result.update(failed=True, msg=error.message, error=error.as_dict(), **self.about_failure(error))
         cleaned: Dict[str, Any] = remove_values(result, hidden)
         return cleaned
 
@@ -88,6 +88,10 @@ class ControllerAction(ActionBase):  # type: ignore[misc]  # ansible ships no ty
 
     def _shown(self, options: Mapping[str, Any]) -> Dict[str, Any]:
         return {k: _HIDDEN if k in self.SECRETS and v else v for k, v in options.items()}
+
+    def about_failure(self, _error: OncallError) -> Dict[str, Any]:
+        """Return what else a failed result says; an action that changes something says whether it did."""
+        return {}
 
     def act(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         """Do the work with validated `options` and return the result."""

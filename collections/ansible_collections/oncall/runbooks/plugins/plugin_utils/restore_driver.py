@@ -25,6 +25,7 @@ _LOOK_EVERY = 0.3  # seconds between two looks; each costs a few milliseconds
 _FIRST_LOOK = 0.05
 _GIVE_UP = 60.0  # seconds without an answer of the target
 _ABORT_WITHIN = 30.0  # seconds a job has to clean up after an abort
+_GRACE = 5.0  # seconds over the time limit, which the job itself watches: its answer says more than ours
 _END = "--oncall-end--"
 
 
@@ -80,7 +81,10 @@ class Driver:
         self._signed_at: Optional[float] = None
 
     def follow(self, timeout: float = 0) -> Dict[str, Any]:
-        """Return the job's result. An interrupt aborts the job, waits for its clean-up and goes on up."""
+        """Return the job's result. An interrupt aborts the job, waits for its clean-up and goes on up.
+
+        A job that was told to stop while it switched may have ended well: then that is the result.
+        """
         with _signals():
             try:
                 result = self._follow(timeout)
@@ -88,8 +92,10 @@ class Driver:
                 self._abort("the operator stopped the run")
                 raise
             except OncallError as error:
-                self._abort(error.message)
-                raise
+                ended = self._abort(error.message)
+                if ended is None:
+                    raise
+                result = ended
         self._remove()
         return result
 
@@ -111,11 +117,11 @@ class Driver:
                     got="the target did not answer for %g s" % _GIVE_UP,
                     next_step="the job there ends itself and cleans up; see whether the host can be reached",
                 )
-            if timeout and now - began > timeout:
+            if timeout and now - began > timeout + _GRACE:
                 raise OncallError(
                     "restore within %g s" % timeout,
-                    got="it was not done",
-                    next_step="raise timeout; the live database is untouched",
+                    got="it was not done, and the job did not end by itself",
+                    next_step="see left_unchanged in the result, then run it again with a larger timeout",
                     kind="timeout",
                 )
             self._sleep(pause)
@@ -127,7 +133,7 @@ class Driver:
                 "follow the restore",
                 on="process %d" % self._pid,
                 got="it was killed before it could say why",
-                next_step="the live database is untouched; run the restore again: it removes what is left",
+                next_step="run the restore again: it removes what is left, and takes up what is whole",
                 kind="job_killed",
             )
         state = look.get("progress") or {}
@@ -162,16 +168,22 @@ class Driver:
         command = "kill -0 %d && [ -p %s ] && exec 3<>%s && cat >&3" % (self._pid, fifo, fifo)
         return self._shell(command, message) is not None
 
-    def _abort(self, reason: str) -> None:
-        """Tell the job to stop and wait until it is gone; its lease ends it where that fails."""
+    def _abort(self, reason: str) -> Optional[Dict[str, Any]]:
+        """Tell the job to stop and wait until it is gone; its lease ends it where that fails.
+
+        Returns the job's own result when it left one.
+        """
+        result = None
         self._send((json.dumps({"command": "abort", "reason": reason}) + "\n").encode())
         deadline = self._clock() + _ABORT_WITHIN
         while self._clock() < deadline:
             look = self._look()
             if look is not None and ("result" in look or not look["alive"]):
+                result = look.get("result")
                 break
             self._sleep(_LOOK_EVERY)
         self._remove()
+        return result
 
     def _remove(self) -> None:
         self._shell("rm -rf -- %s" % shlex.quote(self._folder))
@@ -195,17 +207,24 @@ def _parse(text: str) -> Optional[Dict[str, Any]]:
 
 
 class _signals:  # noqa: N801 - used like contextlib's own
-    """Within it SIGTERM interrupts, as Ctrl-C does; outside the main thread nothing can be changed."""
+    """Within it SIGTERM and SIGINT interrupt, once; outside the main thread nothing can be changed.
+
+    Ansible's own handlers end its worker on the spot, which would leave the job to its lease. It also sends
+    more than one of them: those after the first must not break off the clean-up.
+    """
+
+    _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
     def __enter__(self) -> None:
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGTERM, self._raise)
+        main = threading.current_thread() is threading.main_thread()
+        self._raised = False
+        self._before = {n: signal.signal(n, self._raise) for n in self._NUMBERS} if main else {}
 
     def __exit__(self, *_details: object) -> None:
-        if self._main:
-            signal.signal(signal.SIGTERM, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    @staticmethod
-    def _raise(_number: int, _frame: object) -> None:
-        raise _Interrupted
+    def _raise(self, _number: int, _frame: object) -> None:
+        if not self._raised:
+            self._raised = True
+            raise _Interrupted

@@ -120,8 +120,10 @@ class UrlBook:
 class Watcher:
     """A thread that takes messages, reports progress and notices that the controller is gone.
 
-    `on_abort(reason)` is called once, from this thread. `wake` is a readable file descriptor that says that a
-    signal came (signal.set_wakeup_fd), because a blocked database call delays Python's own handlers.
+    `on_abort(reason)` is called once, from this thread; its kind too when it is not that somebody said so.
+    `lease` and `timeout` are seconds (timeout 0: as long as it takes). `wake` is a readable file descriptor
+    that says that a signal came (signal.set_wakeup_fd), because a blocked database call delays Python's own
+    handlers.
     """
 
     def __init__(
@@ -129,14 +131,16 @@ class Watcher:
         folder: JobFolder,
         urls: UrlBook,
         state: Callable[[], Dict[str, Any]],
-        on_abort: Callable[[str], None],
+        on_abort: Callable[..., None],
         *,
         lease: float,
         wake: int,
+        timeout: float = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder, self._urls, self._state, self._on_abort = folder, urls, state, on_abort
         self._lease, self._wake, self._clock = lease, wake, clock
+        self._timeout, self._began = timeout, clock()
         # Opened for reading and writing: it never ends because a writer closed it, and never blocks.
         self._fifo = os.open(folder.file("control"), os.O_RDWR | os.O_NONBLOCK)
         self._buffer = b""
@@ -190,11 +194,13 @@ class Watcher:
             self._beat = (beat, self._clock())
         elif self._clock() - self._beat[1] > self._lease:
             self._abort("its controller gave no sign of life for %g s" % self._lease)
+        if self._timeout and self._clock() - self._began > self._timeout:
+            self._abort("it was not done within %g s (option timeout)" % self._timeout, "timeout")
 
-    def _abort(self, reason: str) -> None:
+    def _abort(self, reason: str, *kind: str) -> None:
         if not self._aborted:
             self._aborted = True
-            self._on_abort(reason)
+            self._on_abort(reason, *kind)
 
 
 def read_json(path: str) -> Optional[Dict[str, Any]]:

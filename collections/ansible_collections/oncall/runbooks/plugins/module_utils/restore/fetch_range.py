@@ -36,6 +36,9 @@ _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _RENEWALS = 5
 """New URLs in a row that the store may refuse as expired before the clock must be wrong."""
+_NEW_CREDENTIALS = (
+    "renew access_key, secret_key and session_token on the controller, then run the restore again"
+)
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,9 @@ class RangeReader:
                 "read the backup",
                 on=self._key,
                 got="the store refuses every new URL as expired: " + said,
-                next_step="compare the clock of the controller with the store's",
+                next_step=_NEW_CREDENTIALS
+                if "Token" in said
+                else "compare the controller's clock with the store's",
             )
         self._url = self._urls(self._key, self._url)
         self._failures -= 1

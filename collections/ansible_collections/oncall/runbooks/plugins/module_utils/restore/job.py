@@ -42,7 +42,7 @@ class Job:
         self._urls, self._progress = UrlBook(), Progress()
         safety = SafetyCopy(options, self._urls, self._progress, tools_of(options))
         self._restore = Restore(options, make_source(self._urls, self._progress), self._progress, safety)
-        self._reason = ""
+        self._reason, self._kind = "", "aborted"
         self._ended = False
 
     def run(self) -> Dict[str, Any]:
@@ -57,6 +57,7 @@ class Job:
             self._progress.snapshot,
             self._abort,
             lease=self._options.lease,
+            timeout=self._options.timeout,
             wake=wake,
         )
         watcher.start()
@@ -74,7 +75,7 @@ class Job:
         except OncallError as error:
             return self._failure(self._aborted() if self._reason else error)
         except pg.Error as error:
-            return self._failure(_database_error(error))
+            return self._failure(database_error(error))
         except Exception as error:
             # A defect of ours: say where, so that it can be mended; no value of a variable is in it.
             where = traceback.extract_tb(error.__traceback__)[-1]
@@ -88,7 +89,7 @@ class Job:
                 OncallError(
                     "restore %s" % self._options.database,
                     got=got,
-                    next_step="the live database is untouched; report this as a defect",
+                    next_step="see left_unchanged in the result, and report this as a defect",
                     kind="defect",
                 )
             )
@@ -100,6 +101,7 @@ class Job:
             "warnings": left,
             "failed": True,
             "changed": False,
+            "left_unchanged": self._restore.left_unchanged(),
             "msg": scrub(error.message),
             "error": said,
             "phase": self._progress.phase,
@@ -112,14 +114,14 @@ class Job:
             on="phase %s" % self._progress.phase,
             got=self._reason or "it was stopped",
             next_step="the live database is untouched and what was made is removed; run the restore again",
-            kind="aborted",
+            kind=self._kind,
         )
 
-    def _abort(self, reason: str) -> None:
+    def _abort(self, reason: str, kind: str = "aborted") -> None:
         """Called by the watcher: end what blocks, then interrupt the main thread."""
         if self._restore.in_switch or self._ended:
             return
-        self._reason = reason
+        self._reason, self._kind = reason, kind
         self._restore.stop()
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -130,7 +132,8 @@ class Job:
             raise Aborted
 
 
-def _database_error(error: Any) -> OncallError:
+def database_error(error: Any) -> OncallError:
+    """Return the domain error for what the server said outside the load."""
     got = " ".join(str(error).split())
     kind = "server_gone" if not error.pgcode or error.pgcode.startswith(("08", "57P")) else "database"
     return OncallError(

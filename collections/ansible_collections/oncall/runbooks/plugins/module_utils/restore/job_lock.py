@@ -7,11 +7,14 @@ from __future__ import annotations
 __metaclass__ = type
 
 import hashlib
+import time
 from typing import Any
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database_marks as marks
+
+_ENDING = 1.5  # seconds for which the lock of a session that was closed this moment may still be seen
 
 _HOLDER = """
 SELECT a.application_name, a.usename, coalesce(a.client_addr::text, 'a local socket'),
@@ -32,8 +35,13 @@ def lock_key(database: str) -> int:
 def acquire(connection: Any, database: str) -> None:
     """Take the lock for as long as `connection` lives; raise ConflictError that names who has it."""
     key = lock_key(database)
-    if pg.value(connection, "SELECT pg_try_advisory_lock(%s)", (key,)):
-        return
+    deadline = time.monotonic() + _ENDING
+    while True:
+        if pg.value(connection, "SELECT pg_try_advisory_lock(%s)", (key,)):
+            return
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.05)
     raise ConflictError(
         "restore %s" % database,
         got="another restore of it is running: %s" % _holder(connection, database, key),

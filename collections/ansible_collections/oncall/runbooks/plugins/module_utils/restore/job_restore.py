@@ -8,21 +8,23 @@ __metaclass__ = type
 
 import time
 from dataclasses import asdict, replace
-from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol
+from typing import Any, Dict, Iterator, List, Optional, Protocol, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database as db
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database_marks as marks
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import (
+    compare,
     inspect,
     inspect_loss,
     job_lock,
     job_result,
     load,
     switch,
+    untouched,
     verify,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database as db
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database_marks as marks
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.events import (
     DumpHeader,
     Event,
@@ -71,6 +73,8 @@ class Restore:
         self._safety = safety
         self.in_switch = False
         self.left_behind = ""  # what a failure could not clean up, for the operator
+        self._live_tables: Optional[List[str]] = None
+        self._had_live: Optional[bool] = None  # known once something is done to the live database
         self._sessions: Optional[Sessions] = None
         self._loaded: Optional[load.Loaded] = None
         self._made = ""  # the database this run has made and not yet switched
@@ -82,6 +86,10 @@ class Restore:
             self._safety.stop()
         if self._sessions is not None:
             self._sessions.stop()
+
+    def left_unchanged(self) -> bool:
+        """Whether the live database is what it was: it was never touched, or a look shows it."""
+        return self._had_live is None or untouched.proved(self.options, had_live=self._had_live)
 
     def run(self) -> Dict[str, Any]:
         """Restore as the options say and return the module's result; raises OncallError."""
@@ -101,7 +109,11 @@ class Restore:
 
     def _inspect(self, connection: Any) -> inspect.Plan:
         self.progress.enter("inspect", "looking at the server and the head of the backup")
-        plan = inspect.inspect(connection, self.options, self.source.header(), self.source.size)
+        header = self.source.header()
+        plan = inspect.inspect(connection, self.options, header, self.source.size)
+        if plan.live is not None and not plan.already:
+            self._live_tables = compare.tables_of(self.options.login, self.options.database)
+            compare.check_header(header, self.options, self._live_tables)
         self._loss = inspect_loss.measure(
             self.options.login, self.options.database, self.options.backup_at, time.time()
         )
@@ -118,6 +130,7 @@ class Restore:
                 result["resumed"] = plan.resume
             else:
                 result.update(self._fill(connection, plan))
+            self._compare(result)
             if self.options.switch:
                 result.update(self._switch(connection, plan))
         except BaseException as error:
@@ -134,6 +147,7 @@ class Restore:
         """Make room: the live database goes, once a copy of it is in the bucket and was read back."""
         assert self._safety is not None
         copy = self._safety.make()
+        self._had_live = True
         db.drop_live(connection, self.options.database, confirmed=self.options.confirm_in_place)
         plan.live = None
         return copy
@@ -186,6 +200,14 @@ class Restore:
         result["skipped"] = [asdict(skipped) for skipped in self.source.skipped]
         return result
 
+    def _compare(self, result: Dict[str, Any]) -> None:
+        """Hold what was restored against the live database, in the last moment when both are there."""
+        self.progress.note = "comparing with the live database"
+        counted = result.get("tables") or {}
+        found = compare.compare(self.options, self._made, counted, self._live_tables)
+        result["comparison"] = found
+        result["warnings"] += compare.warnings(found)
+
     def _switch(self, connection: Any, plan: inspect.Plan) -> Dict[str, Any]:
         opts = self.options
         self.progress.enter("switch", "renaming %s to %s" % (self._made, opts.database))
@@ -193,11 +215,9 @@ class Restore:
         mark = replace(self._mark("switched"), role="live")
         renames = switch.forward(opts.database, self._made, opts.before_name, mark, live)
         self.in_switch = True  # from here an abort waits: the switch takes a fraction of a second
-        try:
-            window, ended = switch.swap(opts.login, renames, timeout=opts.switch_timeout)
-        except BaseException:
-            self.in_switch = False
-            raise
+        if self._had_live is None:
+            self._had_live = live is not None
+        window, ended = self._swap(renames)
         try:
             switch.answers(opts.login, opts.database)
         except OncallError:
@@ -205,9 +225,22 @@ class Restore:
             if live is not None:
                 back.append(switch.Rename(opts.before_name, opts.database, live.mark))
             switch.swap(opts.login, back, timeout=opts.switch_timeout)
+            self.left_behind = "%s is kept: it is whole, and the next restore takes it up" % self._made
             raise
         self.progress.enter("done", "%s is restored" % opts.database)
         return job_result.switched(plan, opts, window, ended)
+
+    def _swap(self, renames: List[switch.Rename]) -> Tuple[float, int]:
+        """Switch; a connection that broke during the commit leaves it open what happened, so look."""
+        began = time.monotonic()
+        try:
+            return switch.swap(self.options.login, renames, timeout=self.options.switch_timeout)
+        except BaseException as error:
+            gone = getattr(error, "kind", "") == "server_gone"
+            if gone and untouched.is_of(untouched.live_mark(self.options), self.options.run):
+                return round((time.monotonic() - began) * 1000, 1), 0
+            self.in_switch = False
+            raise
 
     def _clean_up(self, disk_full: bool = False) -> None:
         """Drop what this run made; what cannot be dropped now carries its mark for the next run."""
@@ -217,7 +250,7 @@ class Restore:
         if not self._made:
             return
         try:
-            connection = patiently(self.options.login.connect, _CLEAN_UP_FOR)
+            connection = untouched.patiently(self.options.login.connect, _CLEAN_UP_FOR)
             try:
                 if self.options.keep_failed:
                     marks.set_mark(connection, self._made, self._mark("failed"))
@@ -244,15 +277,3 @@ def _without_live(options: RestoreOptions, copy: Dict[str, Any], error: BaseExce
         next_step="run the restore again, or with key: %s to have the database back as it was" % copy["key"],
         kind="in_place",
     )
-
-
-def patiently(connect: Callable[[], Any], seconds: float) -> Any:
-    """Connect, trying again for `seconds` while the server restarts."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            return connect()
-        except OncallError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)

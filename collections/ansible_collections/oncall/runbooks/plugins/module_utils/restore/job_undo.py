@@ -8,10 +8,11 @@ __metaclass__ = type
 
 from typing import Any, Dict, List, Optional
 
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError
+from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError, OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database as db
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database_marks as marks
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore import job_lock, switch
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import job_lock, switch, untouched
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 
 
@@ -40,8 +41,12 @@ def undo(options: RestoreOptions) -> Dict[str, Any]:
         if not options.check_mode:
             assert old.mark is not None
             renames = switch.backward(options.database, old.name, options.after_name, live.mark, old.mark)
-            window, ended = switch.swap(options.login, renames, timeout=options.switch_timeout)
-            switch.answers(options.login, options.database)
+            try:
+                window, ended = switch.swap(options.login, renames, timeout=options.switch_timeout)
+                switch.answers(options.login, options.database)
+            except OncallError as error:
+                error.changed = not untouched.proved(options, undoing=True)
+                raise
             result.update(window_ms=window, sessions_ended=ended)
         return result
     finally:
@@ -91,11 +96,25 @@ def release(options: RestoreOptions) -> Dict[str, Any]:
         result["released"] = [kept.name for kept in found]
         result["released_bytes"] = sum(kept.size for kept in found)
         if not options.check_mode:
-            for kept in found:
-                db.drop(connection, kept.name, live=options.database)
+            _drop_all(connection, found, options.database)
         return result
     finally:
         connection.close()
+
+
+def _drop_all(connection: Any, found: List[marks.MarkedDatabase], live: str) -> None:
+    for number, kept in enumerate(found):
+        try:
+            db.drop(connection, kept.name, live=live)
+        except pg.Error as error:
+            raised = OncallError(
+                "drop %s" % kept.name,
+                got=" ".join(str(error).split()),
+                next_step="see who holds it in pg_stat_activity and pg_prepared_xacts, then release it again",
+                kind="release",
+            )
+            raised.changed = number > 0
+            raise raised from None
 
 
 def _result(

@@ -64,6 +64,7 @@ class RestoreOptions:
     switch_timeout: float = 30.0
     lease: float = 15.0
     timeout: float = 0.0
+    allow_other_database: bool = False
     keep_failed: bool = False
     check_mode: bool = False
     container: str = ""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import contextlib
 import threading
 import time
 from dataclasses import dataclass, replace
@@ -118,7 +119,7 @@ def _rename(connection: Any, renames: Sequence[Rename]) -> None:
             marks.set_mark(connection, rename.new, rename.mark)
         pg.rows(connection, "COMMIT")
     except BaseException:
-        if not connection.closed:
+        with contextlib.suppress(pg.Error):  # a connection that broke has nothing to roll back
             pg.rows(connection, "ROLLBACK")
         raise
 
@@ -129,6 +130,9 @@ def _switch_error(renames: Sequence[Rename], error: Any) -> OncallError:
     if error.pgcode == "42501":
         step = "log in as the databases' owner with CREATEDB, or as a superuser; nothing was renamed"
         return OncallError("rename " + what, got=got, next_step=step, kind="denied")
+    if not error.pgcode or error.pgcode.startswith(("08", "57P")):
+        step = "see whether the server runs and read the end of its log, then run the restore again"
+        return OncallError("rename " + what, got=got, next_step=step, kind="server_gone")
     return ConflictError("rename " + what, got=got, next_step=_UNCHANGED, kind="switch")
 
 
@@ -137,6 +141,13 @@ def answers(login: pg.Login, name: str) -> None:
     connection = login.connect(name)
     try:
         pg.value(connection, "SELECT count(*) FROM pg_catalog.pg_class")
+    except pg.Error as error:
+        raise OncallError(
+            "run a query in %s" % name,
+            got=" ".join(str(error).split()),
+            next_step="read the end of the server's log",
+            kind="no_answer",
+        ) from None
     finally:
         connection.close()
 
