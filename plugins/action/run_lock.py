@@ -10,7 +10,9 @@ Options: `state` (acquired, checked, released, info), `name`, `directory`, `kind
 from __future__ import annotations
 
 import os
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +66,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible ships no types
         return result
 
     def _info(self, options: dict[str, Any]) -> dict[str, Any]:
-        return self._looked_at(self._module("info", options), options)
+        return self._looked_at(self._ask_host("info", options), options)
 
     def _acquired(self, options: dict[str, Any]) -> dict[str, Any]:
         folder = current.current_run()
@@ -76,15 +78,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible ships no types
         }
         sent = lock_status.ticks()
         main = lock_keeper.Main(os.getppid())
-        taken = self._module("acquired", {**options, **identity})
+        taken = self._ask_host("acquired", {**options, **identity})
         result = self._looked_at(taken, options)
         if "refusal" in result or not result["reached"]:
             return result
         request = {**options, **identity, "token": taken["lock"]["token"]}
         lock = self._lock(request, taken["python"], sent + options["lease"], folder.path)
         try:
-            # Once here, so that a way of renewing that does not work is known before anything is changed.
-            lock.renew()
+            if not taken.get("direct"):
+                # Once here, so that a way of renewing that does not work is known before anything is changed.
+                lock.renew()
             self._start_keeper(lock, main)
         except BaseException:
             self._module("released", request)
@@ -105,9 +108,33 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible ships no types
             progress=Path(progress) if progress else None,
         )
 
+    def _ask_host(self, state: str, options: dict[str, Any]) -> dict[str, Any]:
+        """The same as the module, in a tenth of its time, where the host's Python is known already."""
+        python = self._known_python()
+        if not python:
+            return self._module(state, options)
+        asked = {**dict.fromkeys(("run", "operator", "controller", "pid")), **options}
+        try:
+            told = self._send(python, lock_remote.program(_SOURCES, state, asked))
+        except OSError:
+            # That Python does not do: the module says why in its own words, or does better.
+            return self._module(state, options)
+        return {**told, "failed": "error" in told, "python": python, "direct": True}
+
+    def _known_python(self) -> str:
+        """What Ansible discovered in an earlier step, or the inventory says; "" when nobody knows yet."""
+        seen = (self._vars.get("ansible_delegated_vars") or {}).get(self._host) or self._vars
+        named = str(self._templar.template(seen.get("ansible_python_interpreter") or ""))
+        if named and not named.startswith("auto"):
+            return named
+        return str((seen.get("ansible_facts") or {}).get("discovered_interpreter_python") or "")
+
+    def _send(self, python: str, program: bytes) -> dict[str, Any]:
+        done = self._low_level_execute_command(f"{shlex.quote(python)} -I -S -B -", in_data=program)
+        return lock_remote.answer(done["stdout"], done["stderr"])
+
     def _ask(self, python: str, program: bytes) -> None:
-        done = self._low_level_execute_command(f"{python} -I -S -B -", in_data=program)
-        told = lock_remote.answer(done["stdout"], done["stderr"])
+        told = self._send(python, program)
         if "error" not in told:
             return
         if told["error"]["kind"] == base.LockLostError.kind:
@@ -148,9 +175,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible ships no types
         if status is None:
             return {"changed": False, "reached": True}
         ended = lock_keeper.stop(status, _STOP_TIMEOUT)
+        now = lock_status.read_status(folder.path)
+        if ended and now is not None and now.state == "released":
+            return {"changed": False, "reached": True}
         told = self._module("released", {**options, "run": folder.run, "token": status.token})
         result = self._looked_at(told, options)
         result["changed"] = False
+        if "refusal" not in result and not result.get("failed"):
+            lock_status.write_status(folder.path, replace(status, state="released"))
         if not ended:
             result.update(failed=True, msg=f"The keeper of the lock (process {status.keeper}) did not end.")
         return result

@@ -143,9 +143,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             events, _head = current.current_events()
             self._say("", render.heading("Findings"), *self._findings(findings_of(events)))
             self._say("", render.heading("Recommendation"), *render.recommendation(advice))
-        gate = facts.get("run_gate")
-        if gate and gate.get("mode") in ("apply", "undo"):
-            self._say("", render.heading("Gate: passed"), *render.plan(current.result_so_far()))
+        taken = facts.get("run_lock_taken")
+        if taken:
+            # The record is told after the console, so it does not know of the lock yet.
+            result = {**current.result_so_far(), "lock": taken}
+            self._say("", render.heading("Gate: passed, the lock is taken"), *render.plan(result))
 
     def _findings(self, found: list[dict[str, Any]]) -> list[str]:
         return render.findings(found, self._color, whole=bool(self._display.verbosity))

@@ -17,7 +17,7 @@ from ansible.release import __version__ as ansible_version
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from runbook_engine import current, origin, state
+from runbook_engine import current, lock_status, origin, state
 from runbook_engine.errors import EngineError
 from runbook_engine.pick import effect_of, phase_of, picked
 from runbook_engine.record import RecordWriter
@@ -51,6 +51,9 @@ _FACTS = {
     "run_refusal": "run.refused",
     "run_recommendation": "recommendation",
     "run_gate": "gate",
+    "run_lock_seen": "lock.seen",
+    "run_lock_taken": "lock.taken",
+    "run_lock_freed": "lock.released",
     "run_undone": "undo.done",
     "run_closed": "run.closed",
 }
@@ -70,6 +73,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._pid = os.getpid()
         self._numbers: dict[str, int] = {}
         self._begun: dict[tuple[int, str], float] = {}
+        self._locked = False
         atexit.register(self._interrupted)
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
@@ -90,7 +94,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _open(self, playbook: Playbook, header: dict[str, Any], play: Play) -> None:
         folder = state.create_run(state.state_dir(), os.environ.pop("RUNBOOK_RUN_ID", None))
         self._writer = RecordWriter(folder)
-        self._numbers, self._begun = {}, {}
+        self._numbers, self._begun, self._locked = {}, {}, False
         path = Path(playbook._file_name).resolve()
         commit, dirty = origin.commit(path.parent)
         self._append(
@@ -126,9 +130,20 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_task_start(self, task: Task, is_conditional: bool) -> None:  # noqa: ARG002 - Ansible's shape
         """Stop between two steps when that was asked for: every host has ended the step before."""
-        if self._writer is not None and self._writer.folder.stop.exists():
+        if self._writer is None:
+            return
+        if self._writer.folder.stop.exists() or self._lock_is_lost(task):
             # The one exception by which Ansible itself ends a playbook early, and tidies up.
             raise KeyboardInterrupt
+
+    def _lock_is_lost(self, task: Task) -> bool:
+        """Half a change is worse than a whole one: only what would change something more is stopped."""
+        if not self._locked or effect_of(task.tags) == "read" or self._writer is None:
+            return False
+        reason = lock_status.why_lost(self._writer.folder.path)
+        if reason is not None:
+            self._append("lock.lost", {"reason": reason})
+        return reason is not None
 
     def v2_playbook_on_handler_task_start(self, task: Task) -> None:
         """A handler is a step like any other."""
@@ -199,6 +214,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 # The result is made of the events: only its exit is told again.
                 data = {"exit": facts[name]["exit"]} if name == "run_closed" else dict(facts[name])
                 self._append(kind, data)
+                self._locked = kind == "lock.taken" or (self._locked and kind != "lock.released")
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """The playbook ended, well or not: write the result."""

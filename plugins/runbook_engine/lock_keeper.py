@@ -54,18 +54,20 @@ class Main:
         """File descriptors that must stay open."""
         return {self._fd} - {-1}
 
-    def wait(self, timeout: float) -> bool:
-        """Wait `timeout` seconds at most; whether the process has ended."""
+    def wait(self, timeout: float, wake: int) -> bool:
+        """Wait `timeout` seconds at most, or until `wake` can be read; whether the process has ended."""
         deadline = time.monotonic() + timeout
         while True:
             left = max(deadline - time.monotonic(), 0)
-            if self._fd >= 0:
-                return bool(select.select([self._fd], [], [], left)[0])
-            if process_started(self.pid) != self._started:
+            watched = [fd for fd in (self._fd, wake) if fd >= 0]
+            ready = select.select(watched, [], [], left if self._fd >= 0 else min(left, _POLL))[0]
+            if self._fd in ready or (self._fd < 0 and process_started(self.pid) != self._started):
                 return True
+            if wake in ready:
+                os.read(wake, 64)
+                return False
             if left == 0:
                 return False
-            time.sleep(min(left, _POLL))
 
 
 class Keeper:
@@ -76,9 +78,14 @@ class Keeper:
         self._period = lock.lease / 3
         self._stop = False
         self._lost = False
+        self._wake = -1
 
     def run(self) -> None:
         """Keep the lock until the main process ends, SIGTERM asks for its end, or somebody took it."""
+        # A signal must end the wait at once: the run waits for its keeper before it says that it has ended.
+        self._wake, written = os.pipe()
+        os.set_blocking(written, False)
+        signal.set_wakeup_fd(written, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._on_term)
         try:
             while not self._wait():
@@ -93,8 +100,7 @@ class Keeper:
         deadline = time.monotonic() + self._period
         while not self._stop:
             left = deadline - time.monotonic()
-            # Short waits: a signal that arrives just before one is seen after it.
-            if self.main.wait(max(min(left, _POLL), 0)):
+            if self.main.wait(max(left, 0), self._wake):
                 return True
             if left <= 0:
                 return False
@@ -124,8 +130,8 @@ class Keeper:
         for _ in range(2):
             with contextlib.suppress(Exception), _time_limit(self._period):
                 self.lock.release()
+                self._note(replace(self.lock.status, state="released"))
                 break
-        self._note(replace(self.lock.status, state="released"))
 
     def _note(self, status: LockStatus) -> None:
         self.lock.status = status

@@ -40,14 +40,12 @@ def _what(plan: Mapping[str, Any]) -> str:
 
 def _steps(counts: Mapping[str, int]) -> str:
     """Only what changes counts for a reader; that nothing is irreversible is worth a word."""
-    if not counts:
-        return ""
     nouns = {"change": "change", "irreversible": "irreversible change"}
     told = [units.count(counts[effect], noun) for effect, noun in nouns.items() if counts.get(effect)]
     if counts.get("change") and not counts.get("irreversible"):
         told.append("nothing irreversible")
     reads = counts.get("read", 0)
-    return ", ".join([*told, *([f"{reads} only looking"] if reads else [])]) or "none"
+    return ", ".join([*told, *([f"{reads} only looking"] if reads else [])])
 
 
 def _summaries(predictions: Iterable[Mapping[str, Any]]) -> list[str]:

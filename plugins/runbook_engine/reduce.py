@@ -27,6 +27,7 @@ _STARTED = (
     "versions",
     "options",
 )
+_HOLDER = ("run", "operator", "controller", "what", "since", "until")
 _OPENED = ("system", "severity", "group", "targets", "mitigation", "parameters", "undo", "clocks")
 
 
@@ -78,6 +79,7 @@ def _blank() -> dict[str, Any]:
         "clocks": {},
         "refusal": None,
         "gate": None,
+        "lock": None,
         "plan": None,
         "phases": [],
         "steps": [],
@@ -108,9 +110,9 @@ def _apply(
     elif kind == "recommendation":
         result["recommendation"] = data
     elif kind == "gate":
-        result["gate"], result["plan"] = {k: v for k, v in data.items() if k != "plan"}, data.get("plan")
-        if data["mode"] != "refused":
-            result["mode"] = data["mode"]
+        _gate(result, data)
+    elif kind.startswith("lock."):
+        result["lock"] = _lock(result["lock"], kind.removeprefix("lock."), data)
     elif kind in ("step.started", "step.finished"):
         _step(steps, event)
     elif kind == "undo.done":
@@ -118,6 +120,22 @@ def _apply(
         result["undone" if same else "undone_elsewhere"].extend(data["steps"])
     elif kind == "run.finished":
         result["finished_at"], result["ended"] = event["at"], data["ended"]
+
+
+def _gate(result: dict[str, Any], data: dict[str, Any]) -> None:
+    result["gate"], result["plan"] = {k: v for k, v in data.items() if k != "plan"}, data.get("plan")
+    if data["mode"] != "refused":
+        result["mode"] = data["mode"]
+
+
+def _lock(before: dict[str, Any] | None, state: str, data: dict[str, Any]) -> dict[str, Any]:
+    """`state` is seen, taken, released or lost; who lost the lock may have given back what was left of it."""
+    holder = data.get("holder") and {k: v for k, v in data["holder"].items() if k in _HOLDER}
+    told = {"name": data.get("name"), "host": data.get("host"), "holder": holder, "lost": data.get("reason")}
+    kept = {key: value for key, value in told.items() if value is not None}
+    return (
+        {"name": None, "host": None, "holder": None, "lost": None} | (before or {}) | kept | {"state": state}
+    )
 
 
 def _step(steps: dict[tuple[int, str], dict[str, Any]], event: dict[str, Any]) -> None:

@@ -82,7 +82,8 @@ def _refused(result: dict[str, Any]) -> dict[str, Any] | None:
     refusal = result["refusal"]
     if refusal is None:
         return None
-    name = {"usage": "usage", "lock": "lock_held"}.get(refusal["kind"], "refused")
+    names = {"usage": "usage", "lock": "lock_held", "unreachable": "unreachable"}
+    name = names.get(refusal["kind"], "refused")
     return exit_of(name, refusal["reason"], refusal["next_step"])
 
 
@@ -114,8 +115,13 @@ def _cut_short(result: dict[str, Any]) -> dict[str, Any] | None:
     what = {"running": "has not ended, or was killed", "interrupted": "was interrupted"}.get(
         result["ended"], "could not go on"
     )
+    lost = (result["lock"] or {}).get("lost")
+    if lost:
+        what = f"was stopped before its next change, because its lock was lost ({lost})"
     if left_changed(result):
         return exit_of("failed", f"The run {what}; a change is in place.", _undo_hint(result))
+    if lost:
+        return exit_of("lock_held", f"The run {what}; nothing was changed.", "look who holds the lock")
     return exit_of("aborted", f"The run {what}; nothing was changed.", "start again")
 
 

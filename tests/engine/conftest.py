@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.oncall.runbooks.plugins.module_utils.lease.base import Holder
+from ansible_collections.oncall.runbooks.plugins.module_utils.lease.file import FileStore
+from ansible_collections.oncall.runbooks.plugins.module_utils.lease.protocol import LockProtocol
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
@@ -48,6 +52,11 @@ class Engine:
         """Its state folder."""
         return self.folder / "state"
 
+    @property
+    def lock(self) -> LockProtocol:
+        """The lock of the system as its host sees it."""
+        return LockProtocol(FileStore("barn", {"directory": str(self.folder / "locks")}))
+
     def run(
         self,
         *arguments: str,
@@ -78,6 +87,18 @@ class Engine:
         )
         return self._left(done)
 
+    def somebody_locks(self) -> None:
+        """Another operator's run holds the lock."""
+        other = Holder("20260101t000000z-abcdef", "bob", "elsewhere", 1, "restore")
+        self.lock.acquire(other, 60.0)
+
+    def until_free(self, seconds: float = 5.0) -> None:
+        """Wait until nobody holds the lock: the keeper of a run that was interrupted needs a moment."""
+        deadline = time.monotonic() + seconds
+        while self.lock.info()["lock"]["held"]:
+            assert time.monotonic() < deadline, "the lock is still held"
+            time.sleep(0.05)
+
     def _left(self, done: subprocess.CompletedProcess[str]) -> Run:
         folders = sorted((self.state / "runs").glob("*")) if (self.state / "runs").is_dir() else []
         made = Run(done.returncode, done.stdout + done.stderr, folders)
@@ -91,7 +112,8 @@ class Engine:
             f"callback_plugins = {ROOT}/plugins/callback\n"
             f"filter_plugins = {ROOT}/plugins/filter\n"
             f"roles_path = {ROOT}/playbooks/roles:{FIXTURES}/roles\n"
-            f"action_plugins = {FIXTURES}/action_plugins\n"
+            f"action_plugins = {FIXTURES}/action_plugins:{ROOT}/plugins/action\n"
+            f"collections_path = {ROOT}/collections\n"
             "callbacks_enabled = record\nlocalhost_warning = False\nshow_custom_stats = True\n"
             f"stdout_callback = {self.stdout_callback}\nlocal_tmp = {self.folder}/tmp\n"
             f"remote_tmp = {self.folder}/tmp\n"
