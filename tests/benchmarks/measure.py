@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,10 @@ from pathlib import Path
 
 @dataclass
 class Variant:
-    """One way to do the work: `run` is timed, `before` is not (it makes the next run equal to the last)."""
+    """One way to do the work: `run` is timed, `before` is not (it makes the next run equal to the last).
+
+    Where not the whole of `run` counts, it returns the seconds that do.
+    """
 
     name: str
     run: Callable[[], object]
@@ -33,6 +37,51 @@ class Target:
     variant: str
     of: str
     limit: float
+
+    @property
+    def names(self) -> set[str]:
+        """The variants it speaks of."""
+        return {self.variant, self.of}
+
+    def judge(self, median: Callable[[str], float]) -> tuple[str, str, str, bool]:
+        """Return what is compared, what came out, the limit, and whether it is kept."""
+        ratio = median(self.variant) / median(self.of)
+        return f"{self.variant} / {self.of}", f"{ratio:.2f}", f"{self.limit:.2f}", ratio <= self.limit
+
+
+@dataclass(frozen=True)
+class Within:
+    """A promise: the median of `variant` is at most `limit` seconds (with `of`: more than that of `of`)."""
+
+    variant: str
+    limit: float
+    of: str = ""
+
+    @property
+    def names(self) -> set[str]:
+        """The variants it speaks of."""
+        return {self.variant, self.of} - {""}
+
+    def judge(self, median: Callable[[str], float]) -> tuple[str, str, str, bool]:
+        """Return what is compared, what came out, the limit, and whether it is kept."""
+        spent = median(self.variant) - (median(self.of) if self.of else 0.0)
+        what = f"{self.variant} minus {self.of}" if self.of else self.variant
+        return what, f"{_shown(spent)} s", f"{_shown(self.limit)} s", spent <= self.limit
+
+
+Promise = Target | Within
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a section compares, and what is promised of it."""
+
+    variants: Sequence[Variant]
+    promises: Sequence[Promise] = ()
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds:.2f}" if abs(seconds) >= 1 else f"{seconds:.3f}"
 
 
 def machine() -> str:
@@ -55,28 +104,25 @@ def run_in_turn(variants: Sequence[Variant], *, runs: int, warm_up: int = 0) -> 
         for variant in variants:
             variant.before()
             start = time.monotonic()
-            variant.run()
-            took = time.monotonic() - start
+            told = variant.run()
+            took = told if isinstance(told, float) else time.monotonic() - start
             if round_number >= 0:
                 variant.seconds.append(took)
-            print(f"  {variant.name}: {took:.2f} s", flush=True)
+            print(f"  {variant.name}: {_shown(took)} s", file=sys.stderr, flush=True)
 
 
-def table(variants: Sequence[Variant], targets: Sequence[Target]) -> tuple[str, bool]:
-    """Return Markdown tables of medians and of promises with their ratios, and whether all are kept."""
-    by_name = {v.name: v for v in variants}
+def table(bench: Bench) -> tuple[str, bool]:
+    """Return Markdown tables of medians and of promises, and whether all of them are kept."""
+    by_name = {v.name: v for v in bench.variants}
     lines = ["| variant | median s | min s | max s |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| {v.name} | {v.median:.2f} | {min(v.seconds):.2f} | {max(v.seconds):.2f} |"
-        for v in variants
-        if v.seconds
-    ]
-    kept = True
-    if targets:
-        lines += ["", "| promise | ratio | limit | kept |", "| --- | --- | --- | --- |"]
-    for target in targets:
-        ratio = by_name[target.variant].median / by_name[target.of].median
-        kept &= ratio <= target.limit
-        verdict = "yes" if ratio <= target.limit else "**no**"
-        lines.append(f"| {target.variant} / {target.of} | {ratio:.2f} | {target.limit:.2f} | {verdict} |")
-    return "\n".join(lines), kept
+    for v in bench.variants:
+        lines.append(
+            f"| {v.name} | {_shown(v.median)} | {_shown(min(v.seconds))} | {_shown(max(v.seconds))} |"
+        )
+    promises = [p for p in bench.promises if p.names <= by_name.keys()]
+    judged = [p.judge(lambda name: by_name[name].median) for p in promises]
+    if judged:
+        lines += ["", "| promise | measured | limit | kept |", "| --- | --- | --- | --- |"]
+    for what, measured, limit, kept in judged:
+        lines.append(f"| {what} | {measured} | {limit} | {'yes' if kept else '**no**'} |")
+    return "\n".join(lines), all(kept for *_, kept in judged)
