@@ -8,8 +8,9 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,10 @@ _RESERVED = ("mitigation", "confirm", "undo", "plan_digest", "system")
 
 @dataclass(frozen=True)
 class Asked:
-    """What the operator asked for, resolved: every name exists. `what` says it in words."""
+    """What the operator asked for, resolved: every name exists.
+
+    `what` says it in words; `began` is when the clock of the recovery started (monotonic): with the command.
+    """
 
     args: argparse.Namespace
     request: Request
@@ -43,6 +47,7 @@ class Asked:
     target_s: float | None
     what: str
     console: Console
+    began: float = field(default_factory=time.monotonic)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -161,7 +166,7 @@ def _go(asked: Asked, changing: bool) -> int:
     # Whoever interrupts a plan does not want what comes after it, also when the plan was complete by then.
     if not args.apply or plan.stopped or plan.result is None or plan.result["exit"]["name"] != "planned":
         return _finish(asked, plan)
-    print_result(asked.console, plan.result)
+    print_result(asked.console, plan.result, verdict=False)
     if not args.confirm:
         _ask(asked)
     confirmed = {"confirm": asked.system.name, "plan_digest": plan.result["plan"]["digest"]}
@@ -189,7 +194,7 @@ def _ask(asked: Asked) -> None:
 def _execute(asked: Asked, request: Request, what: str) -> Outcome:
     runbook = request.playbook.stem.replace("_", "-")
     asked.console.rule(f"{asked.system.name} · {runbook} · {what}", align="left", characters="-")
-    outcome = execute(request, LiveView(asked.console, asked.target_s))
+    outcome = execute(request, LiveView(asked.console, asked.target_s, asked.began))
     if outcome.result is None:
         raise RunnerError(
             _unrecorded(outcome), "look at what Ansible said above; start again when it is solved"

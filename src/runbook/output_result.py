@@ -18,8 +18,8 @@ from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, exit_style, fact_r
 _MAX_DIFF_LINES = 60
 
 
-def print_result(console: Console, result: Mapping[str, Any]) -> None:
-    """Print a run as it ended: findings, recommendation or plan, verdict."""
+def print_result(console: Console, result: Mapping[str, Any], verdict: bool = True) -> None:
+    """Print a run as it ended: findings, recommendation or plan, and the verdict unless more is to come."""
     if result["findings"]:
         print_findings(console, result["findings"], "Findings")
     if result["mode"] == "diagnose":
@@ -28,7 +28,8 @@ def print_result(console: Console, result: Mapping[str, Any]) -> None:
         print_plan(console, result)
     if result["verification"]["findings"]:
         print_findings(console, result["verification"]["findings"], "Verification")
-    print_verdict(console, result)
+    if verdict:
+        print_verdict(console, result)
 
 
 def print_findings(console: Console, findings: Iterable[Mapping[str, Any]], title: str) -> None:
@@ -172,7 +173,7 @@ def print_verdict(console: Console, result: Mapping[str, Any]) -> None:
     console.print(line)
     if ended["name"] == "planned":
         # The engine speaks of Ansible's options; whoever reads this has our command at hand.
-        console.print(Text("Next: the same command with --apply (it plans again, shows it, then asks)"))
+        console.print(Text("Next: the same command with --apply (plans again, shows it, then asks)"))
     elif ended["next_step"] not in ("", "none"):
         console.print(Text(f"Next: {ended['next_step']}"))
     spent = seconds(result["duration_s"])

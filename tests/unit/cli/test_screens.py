@@ -133,7 +133,8 @@ def test_what_is_swallowed_is_never_stored(tmp_path: Path) -> None:
 
 def test_environment_names_are_found_in_inventories(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(
-        'a: "{{ lookup(\'env\', \'ONE\') }}"\nb: \'{{ lookup("ansible.builtin.env", "TWO", "THREE") }}\'\nc: env FOUR\n'
+        'a: "{{ lookup(\'env\', \'ONE\') }}"\nc: env FOUR\n'
+        'b: \'{{ lookup("ansible.builtin.env", "TWO", "THREE") }}\'\n'
     )
     assert looked_up(tmp_path) == {"ONE", "TWO", "THREE"}
 
@@ -155,7 +156,8 @@ def test_live_view_has_one_line_per_step_that_matters(tmp_path: Path) -> None:
 
     events = [
         started(1, "a", "engine"), finished(1, "a", "ok"),
-        started(2, "a"), started(2, "b"), finished(2, "a", "ok"), finished(2, "b", "failed", msg="no space left"),
+        started(2, "a"), started(2, "b"), finished(2, "a", "ok"),
+        finished(2, "b", "failed", msg="no space left"),
         started(3, "a"), finished(3, "a", "skipped"), started(4, "a"),
     ]  # fmt: skip
     out = io.StringIO()
