@@ -36,7 +36,9 @@ def postgres_binaries(request: pytest.FixtureRequest) -> PostgresBinaries:
 @pytest.fixture(scope="session")
 def postgres(postgres_binaries: PostgresBinaries, server_folder: Path) -> Iterator[PostgresServer]:
     """A running server, shared by the tests of one process: use `database` for a database of your own."""
-    server = PostgresServer(postgres_binaries, server_folder / f"pg-{postgres_binaries.label}")
+    settings = {"max_prepared_transactions": "8", "wal_level": "logical"}
+    folder = server_folder / f"pg-{postgres_binaries.label}"
+    server = PostgresServer(postgres_binaries, folder, settings=settings)
     server.create()
     server.start()
     yield server

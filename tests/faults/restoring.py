@@ -17,18 +17,17 @@ from runbook.rehearsal.s3_server import S3Server
 ROOT = Path(__file__).resolve().parents[2]
 PATTERN = r"app_(?P<timestamp>\d{8}T\d{6}Z)\.(sql|sql\.gz|sql\.zst|dump|tar)"
 PLAY = """
-- hosts: localhost
+- hosts: all
   gather_facts: false
-  vars:
-    ansible_python_interpreter: "{python}"
   tasks:
     - name: Restore
-      oncall.runbooks.pg_restore_r2: "{{{{ options }}}}"
+      oncall.runbooks.pg_restore_r2: "{{{{ cases[item] }}}}"
+      loop: "{{{{ range(cases | length) | list }}}}"
       register: outcome
       ignore_errors: true
     - name: Keep the result
       ansible.builtin.copy:
-        content: "{{{{ outcome | to_json }}}}"
+        content: "{{{{ outcome.results | to_json }}}}"
         dest: "{result}"
         mode: "0600"
       check_mode: false
@@ -54,6 +53,14 @@ class Restoring:
     database: str
     folder: Path
     extra: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    output: str = ""
+    host: dict[str, Any] = field(
+        default_factory=lambda: {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+        }
+    )
 
     def fill(self, sql: str = SCHEMA) -> None:
         """Give the live database its content."""
@@ -94,13 +101,26 @@ class Restoring:
             **more,
         }
 
-    def command(self, result: Path, options: dict[str, Any], *flags: str) -> list[str]:
+    def command(self, result: Path, *flags: str, cases: list[dict[str, Any]]) -> list[str]:
         """Return the command line; the options go by a file, as an operator's vault would."""
-        play, variables = self.folder / "play.yml", self.folder / "vars.json"
-        play.write_text(PLAY.format(python=sys.executable, result=result))
-        variables.write_text(json.dumps({"options": options}))
+        play, inventory = self.folder / "play.yml", self.folder / "hosts.json"
+        variables = self.folder / "vars.json"
+        play.write_text(PLAY.format(result=result))
+        inventory.write_text(json.dumps({"all": {"hosts": {"target": self.host}}}))
+        variables.write_text(json.dumps({"cases": cases}))
         program = str(Path(sys.executable).parent / "ansible-playbook")
-        return [program, "-i", "localhost,", "-c", "local", str(play), "-e", f"@{variables}", *flags]
+        return [program, "-i", str(inventory), str(play), "-e", f"@{variables}", *flags]
+
+    def start(self, **more: Any) -> subprocess.Popen[bytes]:
+        """Start the module in a process group of its own and return at once."""
+        return subprocess.Popen(
+            self.command(self.folder / "result.json", cases=[self.options(**more)]),
+            env=self.environment(),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the controller."""
@@ -112,14 +132,19 @@ class Restoring:
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "local"),
             "ANSIBLE_REMOTE_TEMP": str(self.folder / "remote"),
             "ONCALL_PROGRESS": str(self.folder / "progress.jsonl"),
+            **self.settings,
         }
 
     def run(self, *flags: str, **more: Any) -> dict[str, Any]:
         """Run the module and return its result; the secrets must not be in any output."""
+        return self.run_all([more], *flags)[0]
+
+    def run_all(self, cases: list[dict[str, Any]], *flags: str) -> list[dict[str, Any]]:
+        """Run the module once per case, in one play, and return the results."""
         result = self.folder / "result.json"
         result.unlink(missing_ok=True)
         done = subprocess.run(
-            self.command(result, self.options(**more), *flags),
+            self.command(result, *flags, cases=[self.options(**more) for more in cases]),
             env=self.environment(),
             cwd=self.folder,
             capture_output=True,
@@ -128,19 +153,36 @@ class Restoring:
             timeout=120,
         )
         assert result.exists(), done.stdout[-3000:] + done.stderr[-3000:]
-        said = done.stdout + done.stderr + result.read_text()
+        self.output = done.stdout + done.stderr
+        said = self.output + result.read_text()
         progress = self.folder / "progress.jsonl"
         said += progress.read_text() if progress.exists() else ""
         for secret in (self.s3.secret_key, self.server.password, "X-Amz-Signature"):
             assert secret not in said
-        outcome: dict[str, Any] = json.loads(result.read_text())
-        return outcome
+        outcomes: list[dict[str, Any]] = json.loads(result.read_text())
+        return outcomes
 
     def digest(self, database: str = "") -> str:
         """Return what tells whether a database is exactly as it was: its whole dump."""
         out = self.server.run("pg_dump", database or self.database).stdout.decode(errors="replace")
         # Rows have no order, and the key of \restrict is another one in every dump.
         return "\n".join(sorted(line for line in out.splitlines() if "restrict " not in line[:12]))
+
+    def failed(self, said: dict[str, Any], kind: str, live: str, *words: str) -> None:
+        """Assert a failure of `kind` that says what to do next and left the live database as it was."""
+        assert said.get("failed"), said
+        assert said["error"]["kind"] == kind, said["error"]
+        assert said["error"]["next_step"], said["error"]
+        assert "Next:" in said["msg"]
+        for word in words:
+            assert word in said["msg"], said["msg"]
+        assert said["left_unchanged"] is True, said
+        assert self.digest() == live
+
+    def sessions(self) -> int:
+        """Return how many sessions of a restore are left in the server."""
+        count = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'oncall-%%'"
+        return int(self.server.execute(count)[0][0])
 
     def others(self) -> list[str]:
         """Return the databases that were made beside the live one."""

@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from restoring import Restoring
 
 from runbook.rehearsal.fault_proxy import S3FaultProxy
-from runbook.rehearsal.postgres_server import PostgresServer
-from runbook.rehearsal.s3_server import S3Server
-
-
-@pytest.fixture
-def restoring(
-    postgres: PostgresServer, database: str, s3: S3Server, bucket: str, tmp_path: Path
-) -> Restoring:
-    made = Restoring(postgres, s3, bucket, database, tmp_path)
-    made.fill()
-    return made
 
 
 def test_in_place_with_its_safety_copy_and_back(restoring: Restoring) -> None:

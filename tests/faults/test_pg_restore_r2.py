@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,6 @@ import pytest
 from restoring import Restoring
 
 from runbook.rehearsal.fault_proxy import S3FaultProxy
-from runbook.rehearsal.postgres_server import PostgresServer
-from runbook.rehearsal.s3_server import S3Server
-
-
-@pytest.fixture
-def restoring(
-    postgres: PostgresServer, database: str, s3: S3Server, bucket: str, tmp_path: Path
-) -> Restoring:
-    made = Restoring(postgres, s3, bucket, database, tmp_path)
-    made.fill()
-    return made
 
 
 def test_plan_restore_again_undo_release(restoring: Restoring) -> None:
@@ -139,7 +128,8 @@ def test_missing_role_and_extension_are_named(restoring: Restoring) -> None:
     assert restoring.others() == []
 
 
-def test_an_interrupted_controller_leaves_nothing(restoring: Restoring) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_an_interrupted_controller_ends_the_job_at_once(restoring: Restoring, number: int) -> None:
     restoring.fill(
         "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 20) t FROM generate_series(1, 60000) i"
     )
@@ -147,18 +137,13 @@ def test_an_interrupted_controller_leaves_nothing(restoring: Restoring) -> None:
     live = restoring.digest()
     with S3FaultProxy(restoring.s3.endpoint) as proxy:
         proxy.rules.add("slow", path=r"\.gz", method="GET", rate=100_000, times=0, skip=2)
-        process = subprocess.Popen(
-            restoring.command(restoring.folder / "r.json", restoring.options(endpoint_url=proxy.url)),
-            env=restoring.environment(),
-            cwd=restoring.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        # A lease that does not end within this test: the interrupt itself has to reach the job.
+        process = restoring.start(endpoint_url=proxy.url, lease=600)
         assert _eventually(lambda: restoring.others() != [])
-        process.terminate()
+        process.send_signal(number)
         process.communicate(timeout=40)
         assert _eventually(lambda: restoring.others() == [])
+        assert _eventually(lambda: restoring.sessions() == 0)
     assert restoring.digest() == live
 
 

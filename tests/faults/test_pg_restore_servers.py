@@ -148,7 +148,7 @@ def test_the_disk_fills_midway(restoring: Restoring, own_server: PostgresServer,
         assert said["error"]["kind"] == "disk_full", said["error"]
         assert "free" in said["msg"]
         assert restoring.digest() == live
-        assert restoring.others() == [], said['warnings']
+        assert restoring.others() == [], said["warnings"]
     finally:
         own_server.stop("immediate")
         subprocess.run(["umount", str(disk)], capture_output=True, check=False)

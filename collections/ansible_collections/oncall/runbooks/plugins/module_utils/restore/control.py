@@ -156,6 +156,8 @@ class Watcher:
     def stop(self) -> None:
         """End the thread and report the last state."""
         self._stop.set()
+        with contextlib.suppress(BlockingIOError):  # full: then there is something to wake up for
+            os.write(self._fifo, b"\n")  # an empty message, so that the thread does not sleep out its tick
         self._thread.join()
         os.close(self._fifo)
 

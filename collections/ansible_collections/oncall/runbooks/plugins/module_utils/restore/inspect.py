@@ -138,6 +138,10 @@ def _check_dump(connection: Any, facts: pg.ServerFacts, header: DumpHeader) -> N
 
 _PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = %s ORDER BY prepared"
 _SLOTS = "SELECT slot_name::text, active FROM pg_replication_slots WHERE database = %s ORDER BY 1"
+_SUBSCRIPTIONS = """
+SELECT s.subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+WHERE d.datname = %s AND s.subenabled ORDER BY 1
+"""
 
 
 def _check_blockers(connection: Any, plan: Plan, options: RestoreOptions) -> None:
@@ -153,6 +157,11 @@ def _check_blockers(connection: Any, plan: Plan, options: RestoreOptions) -> Non
         plan.warnings.append(
             "logical replication slot %s (%s) stays with the old database: its consumer must be set up anew"
             % (slot, "active" if active else "idle")
+        )
+    for (name,) in pg.rows(connection, _SUBSCRIPTIONS, (options.database,)):
+        plan.warnings.append(
+            "subscription %s goes on in the old database; in the restored one it stays disabled:"
+            " decide which of the two the publisher feeds" % name
         )
 
 

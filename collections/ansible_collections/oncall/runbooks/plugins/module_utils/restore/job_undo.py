@@ -110,7 +110,8 @@ def _drop_all(connection: Any, found: List[marks.MarkedDatabase], live: str) -> 
             raised = OncallError(
                 "drop %s" % kept.name,
                 got=" ".join(str(error).split()),
-                next_step="see who holds it in pg_stat_activity and pg_prepared_xacts, then release it again",
+                next_step="see what holds it in pg_stat_activity, pg_prepared_xacts, pg_replication_slots or "
+                "pg_subscription, then release it again",
                 kind="release",
             )
             raised.changed = number > 0
