@@ -190,6 +190,8 @@ def _apply_command(result: dict[str, Any]) -> str:
     inventories = [part for path in context.CLIARGS.get("inventory") or () for part in ("-i", _near(path))]
     what = f"undo={result['undo']}" if result["undo"] else f"mitigation={result['mitigation']}"
     given = [what, *(f"{k}={v}" for k, v in result["parameters"].items()), f"confirm={result['system']}"]
+    if (result["approval"] or {}).get("required"):
+        given.append(f"plan_digest={result['plan']['digest']}")
     options = [part for value in given for part in ("-e", value)]
     limit = ["--limit", context.CLIARGS["subset"]] if context.CLIARGS.get("subset") else []
     playbook = _near(context.CLIARGS["args"][0]) if context.CLIARGS.get("args") else result["playbook"]

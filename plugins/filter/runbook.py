@@ -4,14 +4,17 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible import constants as C  # noqa: N812 - Ansible's own name for it
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from runbook_engine import current, gate, origin, recommend, reduce, request, undo
+from runbook_engine import approval, current, gate, origin, recommend, reduce, request, undo
 from runbook_engine.errors import EngineError
 from runbook_engine.plain import plain
 
@@ -45,6 +48,7 @@ def run_gate(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 
     def decided() -> dict[str, Any]:
         events, _head = current.current_events()
+        wanted, state = str(given.get("plan_digest") or ""), _state()
         asked = gate.Request(
             header=plain(header),
             events=events,
@@ -52,9 +56,12 @@ def run_gate(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
             alive=plain(given["alive"]),
             check_mode=bool(given["check_mode"]),
             confirm=str(given.get("confirm") or ""),
-            content=origin.content_digest(sorted({Path(p) for p in plain(given["content"])})),
+            content=origin.content_digest([*map(Path, plain(given["content"])), *_code()]),
             undos=_undos(events, plain(given["targets"])),
-            expected_digest=str(given.get("plan_digest") or ""),
+            expected_digest=wanted,
+            planned=approval.find_plan(state, wanted) if wanted else None,
+            approval=approval.load(state, wanted) if wanted else None,
+            break_glass=str(given.get("break_glass") or "").strip(),
             max_age_s=float(given["max_age_s"]),
         )
         return gate.judge(asked)
@@ -66,9 +73,8 @@ def run_undo(run: str, targets: list[str]) -> list[dict[str, Any]]:
     """Return the changes of `run` that can be taken back, the last first."""
     events, _head = current.current_events()
     opened = next(e["data"] for e in events if e["type"] == "run.opened")
-    state = current.current_run().path.parent.parent
     try:
-        return undo.plan_undo(state, str(run), opened["system"], plain(targets))
+        return undo.plan_undo(_state(), str(run), opened["system"], plain(targets))
     except gate.Refused:
         if str(run) == current.current_run().run:
             return []
@@ -78,6 +84,18 @@ def run_undo(run: str, targets: list[str]) -> list[dict[str, Any]]:
 def run_result(_unused: Any) -> dict[str, Any]:
     """Return the result of this run as it is now, as if the run ended here."""
     return current.result_so_far()
+
+
+def _state() -> Path:
+    return current.current_run().path.parent.parent
+
+
+def _code() -> list[Path]:
+    """What executes a step beside the playbooks: the collection, this project's plugins, other roles."""
+    collection = importlib.import_module("ansible_collections.oncall.runbooks")
+    configured = [*C.DEFAULT_ROLES_PATH, *C.DEFAULT_ACTION_PLUGIN_PATH, *C.DEFAULT_MODULE_PATH]
+    own = {Path(__file__).resolve().parent.parent, *map(Path, collection.__path__)}
+    return sorted(own | {Path(p) for p in configured if Path(p).is_dir()})
 
 
 def _undos(events: list[dict[str, Any]], targets: list[str]) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runbook_engine import approval
 from runbook_engine.errors import EngineError
 from runbook_engine.ids import parse_timestamp
 from runbook_engine.plain import digest
@@ -25,7 +26,7 @@ class Refused(EngineError):  # noqa: N818 - a decision, not an error
 
 @dataclass(frozen=True)
 class Request:
-    """All that the rules look at."""
+    """All that the rules look at. `planned`: the recorded plan whose digest is expected, if it was found."""
 
     header: Mapping[str, Any]
     events: list[dict[str, Any]]
@@ -36,6 +37,9 @@ class Request:
     content: str
     undos: list[dict[str, Any]] = field(default_factory=list)
     expected_digest: str = ""
+    planned: Mapping[str, Any] | None = None
+    approval: Mapping[str, Any] | None = None
+    break_glass: str = ""
     max_age_s: float = 900.0
     now: float = field(default_factory=time.time)
 
@@ -61,11 +65,20 @@ def judge(request: Request) -> dict[str, Any]:
     for rule in RULES:
         rule(request)
     mode = "plan" if request.check_mode else "undo" if request.opened["undo"] else "apply"
-    return {"passed": True, "mode": mode, "confirmed": not request.check_mode, "plan": make_plan(request)}
+    passed = {"passed": True, "mode": mode, "confirmed": not request.check_mode, "plan": make_plan(request)}
+    if mode == "apply" and _needs_approval(request):
+        passed["break_glass" if request.break_glass else "approval"] = request.break_glass or dict(
+            request.approval or {}
+        )
+    return passed
 
 
 def make_plan(request: Request) -> dict[str, Any]:
-    """Return what would be done, and the digest that binds an approval to exactly this."""
+    """Return what would be done, and its digests.
+
+    `bound` is made of all that is known before a step runs. A plan's own `digest` also covers what its steps
+    predict; the apply of a recorded plan that is bound to the same carries that plan's digest.
+    """
     opened, name = request.opened, request.opened["mitigation"]
     mitigation: Mapping[str, Any] = next(
         (m for m in request.header.get("mitigations") or [] if m["name"] == name), {}
@@ -82,7 +95,15 @@ def make_plan(request: Request) -> dict[str, Any]:
         "commit": request.started.get("commit"),
     }
     told = {key: mitigation.get(key) for key in ("title", "effect", "data_loss")}
-    return {**bound, **told, "undo_how": mitigation.get("undo"), "digest": digest(bound)}
+    made = digest(bound)
+    known = request.planned is not None and request.planned["plan"]["bound"] == made
+    return {
+        **bound,
+        **told,
+        "undo_how": mitigation.get("undo"),
+        "bound": made,
+        "digest": request.expected_digest if known else made,
+    }
 
 
 def _opened(request: Request) -> None:
@@ -120,9 +141,54 @@ def _findings(request: Request) -> None:
 
 
 def _digest(request: Request) -> None:
-    now = make_plan(request)["digest"]
-    if request.expected_digest and request.expected_digest != now:
-        raise Refused("digest", f"The plan is another one now: {now}.", "plan again and look at what differs")
+    plan, expected, planned = make_plan(request), request.expected_digest, request.planned
+    if not expected or expected == plan["bound"]:
+        return
+    if planned is None:
+        raise Refused(
+            "digest",
+            f"No plan with the digest {expected} is recorded here, and now it is {plan['bound']}.",
+            "plan again and look at what differs",
+        )
+    if planned["plan"]["bound"] != plan["bound"]:
+        parts = (
+            "system",
+            "runbook",
+            "mitigation",
+            "parameters",
+            "undo",
+            "undos",
+            "targets",
+            "content",
+            "commit",
+        )
+        differ = ", ".join(part for part in parts if planned["plan"].get(part) != plan[part])
+        raise Refused(
+            "digest",
+            f"The plan is another one now: it differs in {differ or 'what it is bound to'}.",
+            "plan again and look at what differs",
+        )
+    age = request.now - parse_timestamp(planned["finished_at"]).timestamp()
+    limit = max(request.max_age_s, (request.opened.get("approval") or {}).get("expires_minutes", 0) * 60)
+    if age > limit:
+        raise Refused(
+            "digest", f"The plan is {age:.0f} s old.", "plan again: what it predicts may have changed"
+        )
+
+
+def _needs_approval(request: Request) -> bool:
+    return bool((request.opened.get("approval") or {}).get("required"))
+
+
+def _approval(request: Request) -> None:
+    """Break-glass passes with a reason: an emergency does not wait for a second person, but is not silent."""
+    if request.check_mode or not _needs_approval(request) or request.break_glass:
+        return
+    try:
+        operator = str(request.started.get("operator") or "")
+        approval.check(request.approval, make_plan(request), operator, request.now)
+    except approval.ApprovalError as error:
+        raise Refused("approval", error.reason, error.next_step) from error
 
 
 def _confirm(request: Request) -> None:
@@ -138,4 +204,4 @@ def _confirm(request: Request) -> None:
     )
 
 
-RULES: tuple[Callable[[Request], None], ...] = (_targets, _findings, _digest, _confirm)
+RULES: tuple[Callable[[Request], None], ...] = (_targets, _findings, _digest, _approval, _confirm)

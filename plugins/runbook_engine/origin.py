@@ -60,15 +60,19 @@ def content_digest(roots: Iterable[Path]) -> str:
 
     A root that is no path is an inventory given as text ("host,"): the text itself counts.
     """
+    # Each by itself and then in order of the hashes: where a checkout lies must not make a difference.
+    return "sha256:" + hashlib.sha256("".join(sorted({_tree(root) for root in roots})).encode()).hexdigest()
+
+
+def _tree(root: Path) -> str:
     total = hashlib.sha256()
-    for root in roots:
-        if not root.exists():
-            total.update(f"{root}\n".encode())
-        base = root if root.is_dir() else root.parent
-        for file in _files(root):
-            own = hashlib.sha256(file.read_bytes()).hexdigest()
-            total.update(f"{file.relative_to(base)}\0{own}\n".encode())
-    return "sha256:" + total.hexdigest()
+    if not root.exists():
+        total.update(f"{root}\n".encode())
+    base = root if root.is_dir() else root.parent
+    for file in _files(root):
+        own = hashlib.sha256(file.read_bytes()).hexdigest()
+        total.update(f"{file.relative_to(base)}\0{own}\n".encode())
+    return total.hexdigest()
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -27,6 +27,7 @@ def plan_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("takes", _duration(predictions, result.get("clocks") or {})),
         ("space", _space(predictions)),
         ("undo", plan.get("undo_how") or ""),
+        ("approval", _approval(result)),
         ("lock", lock_line(result)),
     ]
     return [(label, text) for label, text in rows if text]
@@ -113,6 +114,19 @@ def _space(predictions: Iterable[Mapping[str, Any]]) -> str:
             where = f"{_host(predicted)}: " if several else ""
             told.append(f"{where}needs about {units.size(needed)}, {units.size(free)} are free")
     return "; ".join(told)
+
+
+def _approval(result: Mapping[str, Any]) -> str:
+    gate, asked = result.get("gate") or {}, result.get("approval") or {}
+    if gate.get("break_glass"):
+        return f"NONE: BREAK-GLASS, because: {gate['break_glass']}"
+    if gate.get("approval"):
+        given = gate["approval"]
+        return f"{given['approved_by']}, at {given['at'][:19]}Z, for this plan"
+    if not asked.get("required"):
+        return ""
+    minutes = units.seconds(asked["expires_minutes"] * 60)
+    return f"needed from another operator, good for {minutes}: runbook approve {result['run']}"
 
 
 def lock_line(result: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from runbook_engine.chain import Head
 from runbook_engine.ids import parse_timestamp
 from runbook_engine.pick import is_formality
+from runbook_engine.plan_digest import with_prediction
 from runbook_engine.verdict import decide
 
 SCHEMA = "https://oncall.runbooks/schema/result-1.json"
@@ -28,7 +29,7 @@ _STARTED = (
     "options",
 )
 _HOLDER = ("run", "operator", "controller", "what", "since", "until")
-_OPENED = ("system", "severity", "group", "targets", "mitigation", "parameters", "undo", "clocks")
+_OPENED = ("system", "severity", "group", "targets", "mitigation", "parameters", "undo", "clocks", "approval")
 
 
 def reduce(events: list[dict[str, Any]], head: Head) -> dict[str, Any]:
@@ -77,6 +78,7 @@ def _blank() -> dict[str, Any]:
         "ended": "running",
         "exit": {},
         "clocks": {},
+        "approval": None,
         "refusal": None,
         "gate": None,
         "lock": None,
@@ -126,6 +128,8 @@ def _gate(result: dict[str, Any], data: dict[str, Any]) -> None:
     result["gate"], result["plan"] = {k: v for k, v in data.items() if k != "plan"}, data.get("plan")
     if data["mode"] != "refused":
         result["mode"] = data["mode"]
+    if data.get("approval"):
+        result["approvals"].append(data["approval"])
 
 
 def _lock(before: dict[str, Any] | None, state: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -166,6 +170,9 @@ def _finish(result: dict[str, Any], steps: list[dict[str, Any]], events: list[di
     result["verification"] = _verification(result)
     if result["plan"] is not None:
         result["plan"] = {**result["plan"], **_predicted(result)}
+        if result["mode"] == "plan":
+            plan = result["plan"]
+            plan["digest"] = with_prediction(plan["bound"], result["run"], plan["predicted"])
     if result["started_at"] and events:
         ended = parse_timestamp(result["finished_at"] or events[-1]["at"])
         result["duration_s"] = round((ended - parse_timestamp(result["started_at"])).total_seconds(), 3)

@@ -150,6 +150,9 @@ def closing(result: Mapping[str, Any], folder: str, told: bool = False) -> list[
     status = {0: "ok", 1: "warn", 3: "changed"}.get(end["code"], "fail")
     word = end["name"].replace("_", " ")
     lines = paragraph(f"{word}: {end['reason']}", 2, SIGNS[status])
+    broken = (result["gate"] or {}).get("break_glass")
+    if broken:
+        lines += paragraph(f"BREAK-GLASS: nobody approved this; given reason: {broken}", 2, "!")
     if end["next_step"] not in ("", "none") and not told:
         lines += paragraph(end["next_step"], 13, "next")
     return [

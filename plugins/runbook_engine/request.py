@@ -7,9 +7,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from runbook_engine.approval import requirement
 from runbook_engine.errors import UsageError, nearest
 
-ENGINE_OPTIONS = frozenset({"mitigation", "confirm", "undo", "plan_digest"})
+ENGINE_OPTIONS = frozenset({"mitigation", "confirm", "undo", "plan_digest", "break_glass"})
 """Names of the variables by which an operator talks to the engine, the same at every door."""
 
 _FREE_PREFIXES = ("ansible_", "run_", "awx_", "tower_", "molecule_")
@@ -39,14 +40,16 @@ def check_request(
     if mitigation and undo:
         raise UsageError("mitigation and undo were both given.", "give one of them")
     declared = (system.get("runbooks") or {}).get(header.get("name")) or {}
+    severity = declared.get("severity") or header.get("severity")
     return {
         "system": system["name"],
-        "severity": declared.get("severity") or header.get("severity"),
+        "severity": severity,
         "group": header["group"],
         "targets": targets,
         "mitigation": mitigation["name"] if mitigation else None,
         "parameters": _parameters(mitigation, variables) if mitigation else {},
         "undo": undo,
+        "approval": requirement(declared, severity, mitigation) if mitigation else None,
         "clocks": {k: v for k, v in declared.items() if k.endswith(("_minutes", "_hours"))},
     }
 

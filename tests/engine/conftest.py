@@ -46,6 +46,7 @@ class Engine:
 
     folder: Path
     stdout_callback: str = "default"
+    roles: list[Path] = field(default_factory=list)
 
     @property
     def state(self) -> Path:
@@ -107,11 +108,12 @@ class Engine:
         return made
 
     def _config(self) -> str:
+        roles = [ROOT / "playbooks" / "roles", FIXTURES / "roles", *self.roles]
         return (
             "[defaults]\n"
             f"callback_plugins = {ROOT}/plugins/callback\n"
             f"filter_plugins = {ROOT}/plugins/filter\n"
-            f"roles_path = {ROOT}/playbooks/roles:{FIXTURES}/roles\n"
+            f"roles_path = {':'.join(map(str, roles))}\n"
             f"action_plugins = {FIXTURES}/action_plugins:{ROOT}/plugins/action\n"
             f"collections_path = {ROOT}/collections\n"
             "callbacks_enabled = record\nlocalhost_warning = False\nshow_custom_stats = True\n"

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runbook_engine import approval
 from runbook_engine.errors import EngineError
 from runbook_engine.ids import new_run_id
 from runbook_engine.state import RunFolder, write_whole
@@ -221,7 +222,7 @@ class _Act:
     def _mitigate(self) -> str:
         asked = {"mitigation": self.fault.expects}
         with self._stage("plan: predicted, nothing changed"):
-            self._run("plan", asked, check=True)
+            plan = self._run("plan", asked, check=True)
             _must(
                 bool(outside.service_error(self.stack)),
                 "the plan ended the fault: it changed something",
@@ -232,10 +233,17 @@ class _Act:
         with self._stage(f"apply: {self.fault.expects}"):
             if self.fault.damages:
                 self.score.loss_window_s = (datetime.now(UTC) - backup).total_seconds()
-            result = self._run("apply", asked | {"confirm": self.wanted.system})
+            bound = asked | {"confirm": self.wanted.system, "plan_digest": self._approved(plan)}
+            result = self._run("apply", bound)
         with self._stage("verify: from outside") as told:
             told(self._verified())
         return str(result["run"])
+
+    def _approved(self, plan: Mapping[str, Any]) -> str:
+        """Have the plan approved where that is needed, as another operator would, and return its digest."""
+        if (plan["approval"] or {}).get("required"):
+            approval.approve(self.wanted.state, plan["run"], "second operator of the rehearsal")
+        return str(plan["plan"]["digest"])
 
     def _verified(self) -> str:
         if self.fault.damages:
