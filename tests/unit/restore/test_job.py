@@ -264,3 +264,21 @@ def test_a_url_that_is_wanted_is_sent_again(options: RestoreOptions) -> None:
 def test_scrub_takes_the_query_of_every_url() -> None:
     said = control.scrub("GET https://h/b/k?X-Amz-Signature=abc&x=1 and X-Amz-Credential=me failed")
     assert said == "GET https://h/b/k?*** and X-Amz-Credential=*** failed"
+
+
+def test_a_watcher_that_is_told_to_stop_does_not_sleep_out_its_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "_TICK", 60.0)
+    os.mkfifo(tmp_path / "control")
+    wake, writer = os.pipe()
+    watcher = control.Watcher(
+        control.JobFolder(str(tmp_path)), control.UrlBook(), dict, lambda _reason: None, lease=60, wake=wake
+    )
+    watcher.start()
+    time.sleep(0.05)  # it sleeps by now
+    began = time.monotonic()
+    watcher.stop()
+    os.close(wake)
+    os.close(writer)
+    assert time.monotonic() - began < 30

@@ -23,6 +23,7 @@ Sign = Callable[[Sequence[str], Dict[str, Any]], Dict[str, str]]
 
 _LOOK_EVERY = 0.3  # seconds between two looks; each costs a few milliseconds
 _FIRST_LOOK = 0.05
+_LATE_BY = 0.05  # share of a job's time by which its end may be noticed late
 _GIVE_UP = 60.0  # seconds without an answer of the target
 _ABORT_WITHIN = 30.0  # seconds a job has to clean up after an abort
 _GRACE = 5.0  # seconds over the time limit, which the job itself watches: its answer says more than ours
@@ -101,7 +102,6 @@ class Driver:
 
     def _follow(self, timeout: float) -> Dict[str, Any]:
         began = answered = self._clock()
-        pause = _FIRST_LOOK
         self._send_urls({})
         while True:
             look = self._look()
@@ -124,8 +124,7 @@ class Driver:
                     next_step="see left_unchanged in the result, then run it again with a larger timeout",
                     kind="timeout",
                 )
-            self._sleep(pause)
-            pause = min(pause * 1.5, _LOOK_EVERY)
+            self._sleep(min(max((now - began) * _LATE_BY, _FIRST_LOOK), _LOOK_EVERY))
 
     def _take(self, look: Dict[str, Any], now: float) -> None:
         if not look["alive"]:
