@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SYSTEM, RUNBOOK = "roost", "database-failure"
 OVERLAY = ROOT / "inventories" / "rehearsal" / SYSTEM
 FINDINGS_REMAIN = 1
-# A finding begins its line with its status and the name of its check.
-_FINDING = re.compile(rb"\b(?:ok|warn|fail|unknown)\s+(?:postgres|backup|data)_\w+")
+# A finding begins its line with its status, in colour, and the name of its check.
+_FINDING = re.compile(rb"(?:ok|warn|fail|unknown)(?:\x1b\[[0-9;]*m|\s)+(?:postgres|backup|data)_\w+")
 
 
 def program(name: str) -> str:
