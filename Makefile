@@ -42,6 +42,10 @@ sanity: $(VENV)/.dev ## ansible-test sanity over the collection
 bench: $(VENV)/.dev ## Paired measurements, printed as ratios (minutes)
 	@$(BIN)/python tests/benchmarks/run.py
 
+docs: $(VENV)/.dev ## Write the pages that are made from the code
+	@$(BIN)/python tests/contract/module_pages.py
+	@$(BIN)/python tests/contract/role_tables.py
+
 lock: $(VENV)/.dev ## Resolve and pin the requirements again, with hashes and without index hosts
 	@for extra in "" rehearsal dev; do \
 	  $(BIN)/uv pip compile --quiet --upgrade pyproject.toml requirements/build.in $${extra:+--extra $$extra} \
