@@ -12,7 +12,7 @@ from pathlib import Path
 from runbook.rehearsal.ssh_server import SshServer
 from runbook.rehearsal.stack import Stack
 from tests.benchmarks import commands
-from tests.benchmarks.measure import Bench, Variant, Within
+from tests.benchmarks.measure import Bench, Target, Variant, Within
 from tests.benchmarks.wrapper import broken_stack
 
 FIRST = "runbook run: Enter to the first finding, connection included"
@@ -79,6 +79,6 @@ def section(scratch: Path) -> Iterator[Bench]:
                 Variant(FIRST, lambda: commands.first_finding(diagnose, environment)),
                 Variant(TYPED, lambda: _type_all(server, lines)),
             ]
-            yield Bench(variants, [Within(FIRST, 5.0)])
+            yield Bench(variants, [Within(FIRST, 5.0), Target(FIRST, TYPED, 1.0)])
         finally:
             server.stop()
