@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import shlex
 import sys
 import time
@@ -19,6 +22,7 @@ from runbook_engine import current, render
 from runbook_engine.errors import EngineError
 from runbook_engine.pick import is_formality, phase_of, picked
 from runbook_engine.reduce import findings_of
+from runbook_engine.state import RunFolder, load_result
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
@@ -54,6 +58,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._begun: dict[tuple[str, str], float] = {}
         self._runbook: dict[str, Any] | None = None
         self._closed = False
+        self._folder: RunFolder | None = None
+        self._pid = os.getpid()
+        # The record registers later, so it has written the result of an interrupted run when this is called.
+        atexit.register(self._interrupted)
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
         """Say what runs."""
@@ -66,6 +74,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
         """A playbook that is no runbook gets its plays as headings."""
+        if self._runbook and self._folder is None:
+            with contextlib.suppress(EngineError):
+                self._folder = current.current_run()
         if not self._runbook:
             self._say("", render.heading(play.get_name()))
 
@@ -123,8 +134,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             counts = ", ".join(f"{k} {v}" for k, v in stats.summarize(host).items() if v)
             self._say(f"{host}: {counts}")
 
+    def _interrupted(self) -> None:
+        """The run ended early: say what is changed and how to go on. Workers inherit this handler."""
+        folder, self._folder = self._folder, None
+        if folder is None or os.getpid() != self._pid:
+            return
+        result = load_result(folder)
+        if result is not None:
+            self._say("", *render.closing(result, _near(folder.result)))
+
     def _show_end(self) -> bool:
         """The record ends after this callback is called, so the end is reduced from the events so far."""
+        self._folder = None
         try:
             result, folder = current.result_so_far(), current.current_run().path
         except EngineError:

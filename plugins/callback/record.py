@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import sys
 import time
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from ansible import context
@@ -43,6 +45,7 @@ requirements:
   - enabled in C(callbacks_enabled)
 """
 
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 _BAD = ("failed", "rescued", "ignored", "unreachable")
 
 # Facts that tasks of the role `run` set, and the event each becomes.
@@ -114,6 +117,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 "options": sorted(play.get_variable_manager().extra_vars),
             },
         )
+        for number in _SIGNALS:
+            signal.signal(number, _as_interrupt)
         os.environ[current.RUN] = folder.run
         os.environ[current.FOLDER] = str(folder.path)
         os.environ[current.PROGRESS] = str(folder.progress)
@@ -223,8 +228,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def _interrupted(self) -> None:
         """The process ends before its playbook: the record says so. Workers inherit this handler."""
-        if os.getpid() == self._pid:
-            self._end("interrupted", {})
+        if os.getpid() != self._pid:
+            return
+        # Whoever is impatient now would only lose the result.
+        for number in (*_SIGNALS, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        self._end("interrupted", {})
 
     def _end(self, ended: str, hosts: dict[str, Any]) -> None:
         writer, self._writer = self._writer, None
@@ -248,6 +257,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             )
             # Ansible turns exceptions of callbacks into warnings and goes on; only this ends the run.
             raise SystemExit(21) from error
+
+
+def _as_interrupt(number: int, _frame: FrameType | None) -> None:
+    """End like after Ctrl-C: Ansible would die at once of the others, without a result and without a word."""
+    signal.signal(number, signal.SIG_IGN)
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def _forget() -> None:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable
@@ -31,6 +32,8 @@ class RecordWriter:
         self.head = chain.genesis(folder.run)
         self._on_event = on_event
         self._file = os.open(folder.events, os.O_WRONLY | os.O_APPEND)
+        # Held as long as this process or a worker of it lives, however it ends: see `settled`.
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         state.sync_folder(folder.path)
 
     def append(self, kind: str, data: dict[str, Any]) -> None:
@@ -75,6 +78,27 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def settled(folder: state.RunFolder) -> dict[str, Any]:
+    """Return the result of a run; one whose controller was killed gets its end and its result first.
+
+    Nothing is repaired: a log that was cut in the middle of an event raises RecordError.
+    """
+    events, head = chain.read_events(folder.events, folder.run)
+    if folder.result.exists() or not events:
+        return reduce(events, head)
+    try:
+        writer = RecordWriter(folder)
+    except OSError:
+        # It still runs, or the record is not ours to write.
+        return reduce(events, head)
+    with writer:
+        # Read again: the run may have ended between the first look and the lock.
+        events, writer.head = chain.read_events(folder.events, folder.run)
+        if events[-1]["type"] == "run.finished":
+            return reduce(events, writer.head)
+        return writer.finish({"ended": "killed", "hosts": {}, "last_seen": events[-1]["at"]})
 
 
 def read(folder: state.RunFolder) -> dict[str, Any]:

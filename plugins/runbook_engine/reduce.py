@@ -121,7 +121,8 @@ def _apply(
         same = data["run"] == result["run"]
         result["undone" if same else "undone_elsewhere"].extend(data["steps"])
     elif kind == "run.finished":
-        result["finished_at"], result["ended"] = event["at"], data["ended"]
+        # Nobody was there when a killed run ended; its last event is the last that is known of it.
+        result["finished_at"], result["ended"] = data.get("last_seen", event["at"]), data["ended"]
 
 
 def _gate(result: dict[str, Any], data: dict[str, Any]) -> None:

@@ -112,13 +112,19 @@ def _failed(result: dict[str, Any]) -> dict[str, Any] | None:
 def _cut_short(result: dict[str, Any]) -> dict[str, Any] | None:
     if result["ended"] == "finished":
         return None
-    what = {"running": "has not ended, or was killed", "interrupted": "was interrupted"}.get(
-        result["ended"], "could not go on"
-    )
+    what = {
+        "running": "has not ended, or was killed",
+        "interrupted": "was interrupted",
+        "killed": "was killed",
+    }.get(result["ended"], "could not go on")
     lost = (result["lock"] or {}).get("lost")
     if lost:
         what = f"was stopped before its next change, because its lock was lost ({lost})"
-    if left_changed(result):
+    left = left_changed(result)
+    if left and all(s["status"] == "started" for s in left):
+        reason = f"The run {what} in {_name(left[0])}; its change may be in place, whole or in part."
+        return exit_of("failed", reason, "diagnose again; then plan the same again, it goes on where it can")
+    if left:
         return exit_of("failed", f"The run {what}; a change is in place.", _undo_hint(result))
     if lost:
         return exit_of("lock_held", f"The run {what}; nothing was changed.", "look who holds the lock")

@@ -67,7 +67,7 @@ def list_runs(args: argparse.Namespace) -> int:
     results, damaged = [], False
     for folder in state.list_runs(state.state_dir(args.state))[: args.limit]:
         try:
-            results.append(record.read(folder))
+            results.append(record.settled(folder))
         except EngineError as error:
             damaged = True
             sys.stderr.write(f"runbook: run {folder.run}: {error}\n")
@@ -116,7 +116,7 @@ def recorded(args: argparse.Namespace) -> tuple[state.RunFolder, dict[str, Any]]
         folder = runs[0]
     else:
         folder = state.existing_run(where, args.run)
-    return folder, record.read(folder)
+    return folder, record.settled(folder)
 
 
 def _only(project: Any, runbook: Runbook) -> System | None:

@@ -228,7 +228,7 @@ def _outcome(job: _Job, folder: state.RunFolder, stopper: Stopper) -> Outcome:
     if folder.events.is_file():
         try:
             # From the events, not from result.json: a run that was killed has none.
-            result = record.read(folder)
+            result = record.settled(folder)
         except EngineError as error:
             damage = str(error)
     return Outcome(folder.run, folder, result, job.rc, stopped, output, damage)

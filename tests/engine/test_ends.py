@@ -1,0 +1,87 @@
+"""However a run ends, its record says so, the lock is free, and nothing is green that is not verified."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from runbook_engine import record, state
+from runbook_engine.errors import RecordError
+
+from .conftest import Engine
+
+APPLY = ("-e", "mitigation=oil", "-e", "confirm=barn")
+
+
+def _settled(folder: state.RunFolder) -> dict[str, Any]:
+    """A worker of a killed run lives a moment longer, and as long as it does the run has not ended."""
+    deadline = time.monotonic() + 10
+    while (result := record.settled(folder))["ended"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return result
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_a_signal_ends_a_run_with_a_result_and_a_word_to_the_operator(engine: Engine, name: str) -> None:
+    engine.stdout_callback = "console"
+    run = engine.run(*APPLY, case=name)
+    assert run.code not in (0, 2), run.output
+    assert run.exit == (21, "failed")
+    assert run.result["ended"] == "interrupted"
+    assert "its change may be in place" in run.result["exit"]["reason"]
+    assert "may be in place" in " ".join(run.output.split())
+    record.verify(state.list_runs(engine.state)[0])
+    engine.until_free()
+
+
+def test_a_run_that_was_killed_gets_its_end_from_whoever_looks_first(engine: Engine) -> None:
+    run = engine.run(*APPLY, case="SIGKILL")
+    assert run.code == -9
+    (folder,) = state.list_runs(engine.state)
+    assert not folder.result.exists()
+    result = _settled(folder)
+    assert result["ended"] == "killed"
+    assert (result["exit"]["code"], result["exit"]["name"]) == (21, "failed")
+    assert result["finished_at"] == run.events()[-2]["at"]
+    record.verify(folder)
+    assert record.settled(folder) == result
+    engine.until_free()
+
+
+def test_a_killed_record_that_was_cut_is_not_repaired(engine: Engine) -> None:
+    engine.run(*APPLY, case="SIGKILL")
+    (folder,) = state.list_runs(engine.state)
+    _settled(folder)
+    folder.result.unlink()
+    cut = folder.events.read_bytes()[:-9]
+    folder.events.write_bytes(cut)
+    with pytest.raises(RecordError, match="cut off"):
+        record.settled(folder)
+    assert folder.events.read_bytes() == cut
+    assert not folder.result.exists()
+
+
+def test_a_run_that_goes_on_is_left_alone(engine: Engine) -> None:
+    folder = state.create_run(engine.state)
+    with record.RecordWriter(folder) as writer:
+        writer.append("run.started", {"run": folder.run, "check_mode": False})
+        before = folder.events.read_bytes()
+        assert record.settled(folder)["ended"] == "running"
+        assert folder.events.read_bytes() == before
+
+
+def test_asked_to_stop_a_run_ends_its_step_and_begins_no_other(engine: Engine) -> None:
+    engine.stdout_callback = "console"
+    run = engine.run(*APPLY, case="stop")
+    assert run.exit == (21, "failed"), run.output
+    assert run.result["ended"] == "interrupted"
+    assert [s["status"] for s in run.result["steps"] if s["name"] == "Put oil on the hinges"] == [
+        "changed"
+    ] * 2
+    assert "Push the door again" not in [s["name"] for s in run.result["steps"]]
+    assert f"undo={run.result['run']}" in run.output
+    engine.until_free()
+    undone = engine.run("-e", f"undo={run.result['run']}", "-e", "confirm=barn")
+    assert undone.exit == (0, "undone"), undone.output
