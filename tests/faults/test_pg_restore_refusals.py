@@ -20,8 +20,8 @@ def test_wrong_options_and_places_are_told_apart(restoring: Restoring) -> None:
         cases = {
             "no_backup": {},
             "bucket_missing": {"bucket": "no-such-bucket"},
-            "refused": {"endpoint_url": "http://127.0.0.1:9"},
-            "denied": {"endpoint_url": proxy.url},
+            "unreachable": {"endpoint_url": "http://127.0.0.1:9"},
+            "no_permission": {"endpoint_url": proxy.url},
         }
         said = restoring.run_all(list(cases.values()))
     for kind, outcome in zip(cases, said, strict=True):

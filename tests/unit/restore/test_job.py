@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,6 +18,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import Onca
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import control, job
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
+from ansible_collections.oncall.runbooks.plugins.plugin_utils import restore_driver
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver, ProgressFile
 from hand_made import HandSource, chunks, copy, head, login_of, small_dump
 
@@ -259,6 +261,27 @@ def test_a_url_that_is_wanted_is_sent_again(options: RestoreOptions) -> None:
     result = Driver(shell, started, sign, renew_every=60, progress=ProgressFile("", "", "")).follow()
     assert result.get("failed") is None, result
     assert len(sent) >= 2
+
+
+def test_a_url_signed_again_within_the_same_second_stays_wanted() -> None:
+    book = control.UrlBook(timeout=5)
+    book.put({"k": "one"})
+    got: list[str] = []
+    waiting = threading.Thread(target=lambda: got.append(book.get("k", stale="one")))
+    waiting.start()
+    assert wait_for(lambda: book.wanted == ["k"])
+    book.put({"k": "one"})
+    assert book.wanted == ["k"]
+    book.put({"k": "two"})
+    waiting.join(5)
+    assert got == ["two"]
+    assert book.wanted == []
+
+
+def test_a_look_through_a_terminal_is_understood() -> None:
+    said = 'Last login: today\r\nalive\r\nprogress\r\n{"phase": "load"}\r\n--oncall-end--\r\n'
+    assert restore_driver._parse(said) == {"alive": True, "progress": {"phase": "load"}}
+    assert restore_driver._parse(said[:30]) is None
 
 
 def test_scrub_takes_the_query_of_every_url() -> None:

@@ -190,7 +190,7 @@ class Driver:
 
 def _parse(text: str) -> Optional[Dict[str, Any]]:
     """Return what one look saw; None when the answer is not whole."""
-    lines = text.split("\n")
+    lines = text.replace("\r\n", "\n").split("\n")  # over SSH it comes through a terminal
     while lines and lines[0].strip() not in ("alive", "dead", "gone"):
         lines.pop(0)  # a login message
     if _END not in lines:

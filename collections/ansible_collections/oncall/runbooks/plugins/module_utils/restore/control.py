@@ -83,13 +83,14 @@ class UrlBook:
         self._timeout = timeout
         self._condition = threading.Condition()
         self._urls: Dict[str, str] = {}
-        self._wanted: List[str] = []
+        self._wanted: Dict[str, str] = {}  # key: the URL that is of no use
 
     def put(self, urls: Dict[str, str]) -> None:
         """Take new URLs from the controller."""
         with self._condition:
             self._urls.update(urls)
-            self._wanted = [key for key in self._wanted if key not in urls]
+            # Signed twice within a second a URL is the same: that does not help whoever waits.
+            self._wanted = {k: stale for k, stale in self._wanted.items() if not self._usable(k, stale)}
             self._condition.notify_all()
 
     def get(self, key: str, stale: str = "") -> str:
@@ -97,7 +98,7 @@ class UrlBook:
         with self._condition:
             if not self._usable(key, stale):
                 self._urls.pop(key, None)
-                self._wanted.append(key)
+                self._wanted[key] = stale
             if not self._condition.wait_for(lambda: self._usable(key, stale), self._timeout):
                 raise OncallError(
                     "get a new URL for %s" % key,
@@ -114,7 +115,7 @@ class UrlBook:
     def wanted(self) -> List[str]:
         """Keys whose URL somebody waits for."""
         with self._condition:
-            return sorted(set(self._wanted))
+            return sorted(self._wanted)
 
 
 class Watcher:

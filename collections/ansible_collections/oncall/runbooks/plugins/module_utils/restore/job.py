@@ -9,6 +9,7 @@ __metaclass__ = type
 import contextlib
 import os
 import signal
+import threading
 import time
 import traceback
 from typing import Any, Callable, Dict, Optional
@@ -26,6 +27,9 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_safety
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_source import tools_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
+
+_END_WITHIN = 22.0  # seconds from an abort to its end: the controller waits for 30
+_COLLECT_WITHIN = 3.0  # seconds for the controller to see a result that was written by force
 
 MakeSource = Callable[[UrlBook, Progress], Source]
 
@@ -122,8 +126,20 @@ class Job:
         if self._restore.in_switch or self._ended:
             return
         self._reason, self._kind = reason, kind
+        threading.Thread(target=self._insist, name="oncall-insist", daemon=True).start()
         self._restore.stop()
         os.kill(os.getpid(), signal.SIGTERM)
+
+    def _insist(self) -> None:
+        """End this process by force when an abort did not: a call that hangs hears no signal."""
+        time.sleep(_END_WITHIN)
+        if self._ended or self._restore.in_switch:
+            return
+        self._restore.left_behind = "what was made could not be removed; the next restore removes it"
+        self._folder.write("result.json", self._failure(self._aborted()))
+        time.sleep(_COLLECT_WITHIN)
+        self._folder.remove()
+        os._exit(1)
 
     def _interrupted(self, _number: int, _frame: Optional[Any]) -> None:
         # The first signal only wakes the watcher, which cancels what blocks and sends the one that counts.

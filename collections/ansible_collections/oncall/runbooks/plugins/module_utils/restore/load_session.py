@@ -6,8 +6,12 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import contextlib
+import os
 import re
+import socket
 import threading
+import time
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
@@ -24,6 +28,8 @@ _ALWAYS = {
     "client_min_messages": "error",
     "row_security": "off",
 }
+_CANCEL_WITHIN = 3.0  # seconds for a server to take a cancel
+
 _SET = re.compile(rb"\s*SET\s+(?:SESSION\s+)?(?P<name>(?:SESSION\s+)?[\w.]+)", re.I)
 _SET_CONFIG = re.compile(rb"\s*SELECT\s+(?:pg_catalog\.)?set_config\('(?P<name>[^']+)'", re.I)
 # Parts of CONTEXT that quote a customer's data; table, line and column stay.
@@ -118,15 +124,22 @@ class Sessions:
         session.connection.close()
 
     def stop(self) -> None:
-        """Cancel what every session does, from any thread; no session opens afterwards."""
+        """Cancel what every session does, from any thread; no session opens afterwards.
+
+        A server that is frozen, or a network that takes nothing more, does not hear a cancel: then closing
+        our end is what wakes whoever waits for it.
+        """
         with self._lock:
             self._stopped = True
             connections = list(self._open)
+        cancelling = [threading.Thread(target=_cancel, args=(c,), daemon=True) for c in connections]
+        for thread in cancelling:
+            thread.start()
+        deadline = time.monotonic() + _CANCEL_WITHIN
+        for thread in cancelling:
+            thread.join(max(0.0, deadline - time.monotonic()))
         for connection in connections:
-            try:
-                connection.cancel()
-            except pg.Error:
-                continue  # it ended by itself meanwhile: what we wanted
+            _shut(connection)
 
     def close_all(self) -> None:
         """End every session that is still open."""
@@ -134,6 +147,20 @@ class Sessions:
             connections, self._open = self._open, []
         for connection in connections:
             connection.close()
+
+
+def _cancel(connection: Any) -> None:
+    with contextlib.suppress(pg.Error):  # it ended by itself meanwhile: what we wanted
+        connection.cancel()
+
+
+def _shut(connection: Any) -> None:
+    try:
+        ours = socket.socket(fileno=os.dup(connection.fileno()))
+    except (OSError, pg.Error):
+        return  # closed already
+    with ours, contextlib.suppress(OSError):
+        ours.shutdown(socket.SHUT_RDWR)
 
 
 # SQLSTATE (or its first characters), kind of error, what to do next. First match wins.
