@@ -81,6 +81,7 @@ def swap(login: pg.Login, renames: Sequence[Rename], *, timeout: float) -> Tuple
     connection = login.connect()
     terminator = _Terminator(login, [rename.old for rename in renames])
     try:
+        _look_again_soon(connection)
         terminator.cancel()
         time.sleep(_GRACE)
         began = time.monotonic()
@@ -91,6 +92,16 @@ def swap(login: pg.Login, renames: Sequence[Rename], *, timeout: float) -> Tuple
     finally:
         terminator.stop()
         connection.close()
+
+
+def _look_again_soon(connection: Any) -> None:
+    """Make a rename that finds a session look again after milliseconds.
+
+    The server sleeps 0.1 s between two looks, and clients are refused meanwhile. Its check whether its own
+    client is still there has a timer, and that ends the sleep early.
+    """
+    with contextlib.suppress(pg.Error):  # before PostgreSQL 14 the switch takes the 0.1 s longer
+        pg.rows(connection, "SET client_connection_check_interval = '5ms'")
 
 
 def _rename_until(connection: Any, renames: Sequence[Rename], deadline: float) -> None:
