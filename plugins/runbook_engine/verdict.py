@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 CODES = {
@@ -52,7 +53,7 @@ def decide(result: dict[str, Any]) -> dict[str, Any]:
     return _diagnosed(result)
 
 
-def changing_steps(result: dict[str, Any]) -> list[dict[str, Any]]:
+def changing_steps(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the steps that change something and were not skipped."""
     return [
         s
@@ -61,7 +62,7 @@ def changing_steps(result: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def left_changed(result: dict[str, Any]) -> list[dict[str, Any]]:
+def left_changed(result: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the steps whose change is, or may be, still in place."""
     if result["check_mode"]:
         return []

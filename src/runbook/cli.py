@@ -25,6 +25,10 @@ _COMMANDS = {
     "report": ("runbook.cli_read", "write_report"),
     "run": ("runbook.cli_run", "run"),
     "undo": ("runbook.cli_run", "undo"),
+    "resume": ("runbook.cli_run", "resume"),
+    "approve": ("runbook.cli_audit", "approve"),
+    "audit": ("runbook.cli_audit", "audit"),
+    "lock": ("runbook.cli_lock", "lock"),
     "rehearse": ("runbook.cli_rehearse", "rehearse"),
 }
 

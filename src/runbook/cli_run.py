@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from runbook_engine import state
+from runbook_engine import approval, state
 from runbook_engine.errors import UsageError
-from runbook_engine.verdict import CODES
+from runbook_engine.verdict import CODES, left_changed
 
 from runbook.catalog import find_declaration, find_mitigation, find_runbook, find_system
 from runbook.catalog_systems import System
@@ -31,14 +31,15 @@ from runbook.project import Project, find_project
 from runbook.report_write import check_path, write, write_junit
 from runbook.runner import Outcome, Request, RunnerError, execute
 
-_RESERVED = ("mitigation", "confirm", "undo", "plan_digest", "system")
+_RESERVED = ("mitigation", "confirm", "undo", "plan_digest", "break_glass", "system")
 
 
 @dataclass(frozen=True)
 class Asked:
     """What the operator asked for, resolved: every name exists.
 
-    `what` says it in words; `began` is when the clock of the recovery started (monotonic): with the command.
+    `what` says it in words; `began` is when the clock of the recovery started (monotonic): with the command;
+    `before` is the plan that a resumed run was made for.
     """
 
     args: argparse.Namespace
@@ -48,6 +49,7 @@ class Asked:
     what: str
     console: Console
     began: float = field(default_factory=time.monotonic)
+    before: Mapping[str, Any] | None = None
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,6 +84,45 @@ def undo(args: argparse.Namespace) -> int:
         args, project, runbook.name, system, variables={"undo": folder.run}, what=f"undo of {folder.run}"
     )
     return _go(asked, changing=True)
+
+
+def resume(args: argparse.Namespace) -> int:
+    """`runbook resume RUN`: what a run was stopped in, planned again; refused when it is another plan now."""
+    folder, result = recorded(args)
+    _check_resumable(folder.run, result)
+    project = find_project(args.project)
+    runbook = find_runbook(project, result["runbook"]["name"])
+    system = find_system(project, result["system"])
+    variables = {**result["parameters"], "mitigation": find_mitigation(runbook, result["mitigation"]).name}
+    asked = _asked(
+        args, project, runbook.name, system, variables=variables, what=f"{result['mitigation']}, resumed"
+    )
+    return _go(replace(asked, before=result["plan"]), changing=True)
+
+
+def _check_resumable(run: str, result: Mapping[str, Any]) -> None:
+    """A change that is recorded as done is never done a second time."""
+    if result["mode"] != "apply" or result["plan"] is None or result["exit"]["code"] == 0:
+        raise UsageError(
+            f"Run {run} has nothing to resume: {result['exit']['reason']}", "start anew: runbook run"
+        )
+    done = [s for s in left_changed(result) if s["status"] == "changed"]
+    if done:
+        raise RefusedError(
+            f"{done[0]['name']!r} on {done[0]['host']} was done by run {run}; it is not done again.",
+            f"diagnose: runbook run {result['system']} {result['runbook']['name']}; "
+            f"or take it back: runbook undo {run}",
+        )
+
+
+def _check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    if before["bound"] == now["bound"]:
+        return
+    parts = [part for part in ("parameters", "targets", "content", "commit") if before[part] != now[part]]
+    raise RefusedError(
+        f"The plan is not the one of the run to resume: it differs in {', '.join(parts) or 'its header'}.",
+        "look at it and start anew: runbook run",
+    )
 
 
 def _check_variables(variables: Mapping[str, Any], args: argparse.Namespace) -> None:
@@ -167,11 +208,30 @@ def _go(asked: Asked, changing: bool) -> int:
     if not args.apply or plan.stopped or plan.result is None or plan.result["exit"]["name"] != "planned":
         return _finish(asked, plan)
     print_result(asked.console, plan.result, verdict=False)
+    if asked.before is not None:
+        _check_same(asked.before, plan.result["plan"])
+    _check_approved(asked, plan.result)
     if not args.confirm:
         _ask(asked)
     confirmed = {"confirm": asked.system.name, "plan_digest": plan.result["plan"]["digest"]}
+    if args.break_glass:
+        confirmed["break_glass"] = args.break_glass
     request = replace(asked.request, variables={**asked.request.variables, **confirmed})
     return _finish(asked, _execute(asked, request, f"apply: {asked.what}"))
+
+
+def _check_approved(asked: Asked, plan: Mapping[str, Any]) -> None:
+    """Before anybody types a name: the gate would refuse it anyway."""
+    if asked.args.break_glass or not (plan["approval"] or {}).get("required"):
+        return
+    given = approval.load(asked.request.state, plan["plan"]["digest"])
+    if given is None:
+        raise approval.ApprovalError(
+            "This needs the approval of another operator; nothing was changed.",
+            f"another operator runs: runbook approve {plan['run']}; then run this command again; "
+            "in an emergency: --break-glass 'why'",
+        )
+    approval.check(given, plan["plan"], plan["operator"], time.time())
 
 
 def _ask(asked: Asked) -> None:

@@ -7,7 +7,14 @@ from __future__ import annotations
 from runbook_engine.errors import EngineError
 from runbook_engine.verdict import CODES
 
-_KINDS = {"usage": "usage", "state": "refused", "record": "verification_failed", "refused": "refused"}
+_KINDS = {
+    "usage": "usage",
+    "state": "refused",
+    "record": "verification_failed",
+    "refused": "refused",
+    "approval": "refused",
+    "unreachable": "unreachable",
+}
 
 
 class RefusedError(EngineError):

@@ -98,10 +98,14 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         "runs": _runs(commands),
         "show-run": _show_run(commands),
         "undo": _undo(commands),
+        "resume": _resume(commands),
+        "approve": _approve(commands),
+        "audit": _audit(commands),
+        "lock": _lock(commands),
         "report": _report(commands),
     }
     for name, command in made.items():
-        _common(command, state=name not in ("show",))
+        _common(command, state=name not in ("show", "lock"))
     return parser, made
 
 
@@ -146,11 +150,49 @@ def _undo(commands: Any) -> Parser:
     return command
 
 
+def _resume(commands: Any) -> Parser:
+    command: Parser = commands.add_parser(
+        "resume", help="plan to do again what a run was stopped in; with --apply, do it"
+    )
+    command.add_argument("run", metavar="RUN", help="a run id, or `last`")
+    _changing(command)
+    _outputs(command)
+    return command
+
+
+def _approve(commands: Any) -> Parser:
+    command: Parser = commands.add_parser("approve", help="let another operator apply the plan of a run")
+    command.add_argument("run", metavar="RUN", help="the run that made the plan")
+    return command
+
+
+def _audit(commands: Any) -> Parser:
+    command: Parser = commands.add_parser("audit", help="prove that a record is what was written; export it")
+    command.add_argument("action", choices=["verify", "export"])
+    command.add_argument("run", metavar="RUN", help="a run id, or `last`")
+    command.add_argument("file", metavar="FILE", nargs="?", help="of the export (default: <run>.tar.gz)")
+    return command
+
+
+def _lock(commands: Any) -> Parser:
+    command: Parser = commands.add_parser("lock", help="who is changing a system; take the lock from a run")
+    command.add_argument("action", choices=["show", "break"])
+    command.add_argument("system", metavar="SYSTEM")
+    command.add_argument("--reason", metavar="TEXT", help="why it is broken; the run that loses it is told")
+    command.add_argument("--holder", metavar="RUN", help="break it only while this run holds it")
+    command.add_argument("--confirm", metavar="SYSTEM", help="the system's name, to break it")
+    command.add_argument(
+        "--inventory", metavar="PATH", action="append", default=[], help="an overlay over the inventory"
+    )
+    return command
+
+
 def _changing(command: Parser) -> None:
     command.add_argument(
         "--apply", action="store_true", help="show the plan, ask for the system's name, do it"
     )
     command.add_argument("--confirm", metavar="SYSTEM", help="the system's name, where nobody can be asked")
+    command.add_argument("--break-glass", metavar="WHY", help="apply without the approval that is needed")
     command.add_argument("--no-input", action="store_true", help="ask nothing, as without a terminal")
     command.add_argument("--limit", metavar="HOSTS", default="", help="only these hosts of the group")
     command.add_argument(

@@ -12,8 +12,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+from runbook_engine import plan_text
 
-from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, exit_style, fact_rows, readable, seconds
+from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, exit_style, readable, seconds
 
 _MAX_DIFF_LINES = 60
 
@@ -43,7 +44,11 @@ def print_findings(console: Console, findings: Iterable[Mapping[str, Any]], titl
     for finding in listed:
         check = finding["check"] if len(hosts) == 1 else f"{finding['check']} {finding['host']}"
         status = Text(finding["status"], style=STATUS_STYLE[finding["status"]])
-        table.add_row(status, check, Text(finding["summary"]))
+        summary = Text(" ".join(finding["summary"].split()))
+        if finding["status"] == "ok":
+            # What is well takes one line, so that what is not stays on the screen.
+            summary.no_wrap, summary.overflow = True, "ellipsis"
+        table.add_row(status, check, summary)
     console.print(Text(f"\n{title}" + (f" on {hosts.pop()}" if len(hosts) == 1 else ""), style="bold"))
     console.print(table)
 
@@ -83,69 +88,24 @@ def print_plan(console: Console, result: Mapping[str, Any]) -> None:
     console.print(Text(f"\n{'Plan' if result['mode'] == 'plan' else done}: {name}", style="bold"))
     rows = Table.grid(padding=(0, 2, 0, 0))
     rows.add_column(no_wrap=True, style="dim")
-    rows.add_column()
+    rows.add_column(overflow="fold")
+    before = ""
     for label, value in plan_rows(result):
-        rows.add_row(label, Text(value))
+        rows.add_row("" if label == before else label, Text(value))
+        before = label
     console.print(Padding(rows, (0, 0, 0, 2)))
     for item in plan["predicted"]:
         _print_item(console, item)
 
 
 def plan_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the facts of a plan as label and value."""
-    plan = result["plan"]
-    steps = ", ".join(f"{count} {effect}" for effect, count in plan["steps"].items() if count)
-    rows = [("hosts", ", ".join(plan["targets"])), ("steps", steps or "none")]
-    if plan["parameters"]:
-        rows.append(("parameters", ", ".join(f"{k}={readable(v)}" for k, v in plan["parameters"].items())))
-    for label, key in (("data loss", "data_loss"), ("undo", "undo_how")):
-        if plan.get(key):
-            rows.append((label, readable(plan[key])))
-    rows += _measured_loss(result) + _estimate(result)
-    rows.append(("digest", plan["digest"]))
-    return rows
-
-
-def _measured_loss(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """How much is lost, in time and rows, where a step measured it."""
-    losses = [s["data_loss"] for s in result["steps"] if isinstance(s.get("data_loss"), Mapping)]
-    rows = []
-    for loss in losses:
-        if isinstance(loss.get("backup_age_s"), int | float):
-            rows.append(
-                ("loses", f"the last {seconds(loss['backup_age_s'])}" + _lost_rows(loss.get("tables") or []))
-            )
-    return rows
-
-
-def _lost_rows(tables: Iterable[Mapping[str, Any]]) -> str:
-    counted = [f"{t['table']} {t['rows_newer']}" for t in tables if t.get("rows_newer")]
-    unknown = [t["table"] for t in tables if t.get("rows_newer") is None]
-    told = ["rows: " + ", ".join(counted)] if counted else []
-    told += ["not counted: " + ", ".join(unknown)] if unknown else []
-    return "".join(f"; {part}" for part in told)
-
-
-def _estimate(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    predictions = [
-        p for p in (item["prediction"] for item in result["plan"]["predicted"]) if isinstance(p, dict)
-    ]
-    spent = [p["duration_s"] for p in predictions if isinstance(p.get("duration_s"), int | float)]
-    minutes = (result["clocks"] or {}).get("recovery_minutes")
-    target = f" (target {seconds(minutes * 60)})" if minutes else ""
-    return [("takes about", seconds(sum(spent)) + target)] if spent else []
+    """Return the facts of a plan as label and value; what it is stands above them."""
+    rows = [(label, text) for label, text in plan_text.plan_rows(result) if label != "what"]
+    return [*rows, ("digest", result["plan"]["digest"])]
 
 
 def _print_item(console: Console, item: Mapping[str, Any]) -> None:
     console.print(Text(f"\n  {item['name']}", style="bold"))
-    prediction = item["prediction"]
-    if isinstance(prediction, Mapping):
-        rows = Table.grid(padding=(0, 2, 0, 0))
-        rows.add_column(no_wrap=True, style="dim")
-        rows.add_column(overflow="fold")
-        for label, value in fact_rows(prediction):
-            rows.add_row(label, Text(value))
-        console.print(Padding(rows, (0, 0, 0, 4)))
     for line in diff_lines(item["diff"])[:_MAX_DIFF_LINES]:
         style = {"+": "green", "-": "red"}.get(line[:1], "dim")
         console.print(Text(f"    {line}", style=style))

@@ -173,7 +173,7 @@ class _Job(threading.Thread):
                 name: value,
             }
         )
-        config.command[0] = str(_program("ansible-playbook"))
+        config.command[0] = str(program("ansible-playbook"))
         config.suppress_ansible_output = config.suppress_output_file = True
         config.pexpect_timeout = _POLL_S
 
@@ -183,7 +183,7 @@ class _Job(threading.Thread):
         return False
 
 
-def _program(name: str) -> Path:
+def program(name: str) -> Path:
     """Return a program of the environment that runbook is installed in, whether it is on PATH or not."""
     here = Path(sys.executable).parent / name
     found = here if here.is_file() else shutil.which(name)
