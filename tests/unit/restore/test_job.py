@@ -181,7 +181,7 @@ def test_an_abort_ends_everything_at_once(
     assert result["left_unchanged"] is True
     assert time.monotonic() - began < 8
     assert wait_for(lambda: gone(started["pid"]))
-    assert ours(postgres, options.database) == []
+    assert ours(postgres, options.database) == [], result
     assert live_rows(postgres, options.database) == 100
     sessions = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'oncall-run-1'"
     assert wait_for(lambda: postgres.execute(sessions) == [(0,)])

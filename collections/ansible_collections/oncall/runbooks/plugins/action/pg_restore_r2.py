@@ -33,6 +33,7 @@ _BUCKET_OPTIONS = frozenset(S3Settings.__dataclass_fields__) | {
     "max_age_hours",
     "key",
     "url_expiry",
+    "safety_name",
 }
 
 
@@ -49,7 +50,9 @@ class ActionModule(ControllerAction):
         options["run"] = options["run"] or os.environ.get("ONCALL_RUN_ID") or _new_run()
         if options["state"] == "undone" and options["key"]:
             # It was in place: its undo is the safety copy, which may well have other tables than live now.
-            options.update(state="restored", allow_other_database=True)
+            # A second safety copy must not take the place of the first, which is what is restored.
+            undone = {"allow_other_database": True, "safety_name": options["run"] + "-undo"}
+            options.update(state="restored", **undone)
         if options["state"] != "restored":
             return self._module({**_for_target(options)}, task_vars)
         return self._restore(options, task_vars)

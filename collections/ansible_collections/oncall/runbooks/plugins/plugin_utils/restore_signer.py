@@ -22,7 +22,8 @@ class Signer:
         self._catalog, self._keys = catalog, list(keys)
         self._expiry = int(options["url_expiry"])
         self._metadata = {"database": str(options["database"]).encode().hex(), "run": str(options["run"])}
-        self._safety_key = "%ssafety/%s.dump" % (options["prefix"], options["run"])
+        name = options.get("safety_name") or options["run"]
+        self._safety_key = "%ssafety/%s.dump" % (options["prefix"], name)
         self._upload: Optional[PresignedUpload] = None
         self._completed = ""
 

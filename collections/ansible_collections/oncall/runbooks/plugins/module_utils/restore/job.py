@@ -127,8 +127,9 @@ class Job:
             return
         self._reason, self._kind = reason, kind
         threading.Thread(target=self._insist, name="oncall-insist", daemon=True).start()
-        self._restore.stop()
+        # The signal first: what stop() wakes has to find it, not an error that would begin the clean-up.
         os.kill(os.getpid(), signal.SIGTERM)
+        self._restore.stop()
 
     def _insist(self) -> None:
         """End this process by force when an abort did not: a call that hangs hears no signal."""
@@ -143,7 +144,7 @@ class Job:
 
     def _interrupted(self, _number: int, _frame: Optional[Any]) -> None:
         # The first signal only wakes the watcher, which cancels what blocks and sends the one that counts.
-        if self._reason and not self._ended:
+        if self._reason and not self._ended and not self._restore.cleaning:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             raise Aborted
 

@@ -72,6 +72,7 @@ class Restore:
         self.options, self.source, self.progress = options, source, progress
         self._safety = safety
         self.in_switch = False
+        self.cleaning = False  # a clean-up that began is not interrupted any more
         self.left_behind = ""  # what a failure could not clean up, for the operator
         self._live_tables: Optional[List[str]] = None
         self._had_live: Optional[bool] = None  # known once something is done to the live database
@@ -134,6 +135,7 @@ class Restore:
             if self.options.switch:
                 result.update(self._switch(connection, plan))
         except BaseException as error:
+            self.cleaning = True
             if not self.in_switch and not plan.resume:
                 self._clean_up(disk_full=getattr(error, "kind", "") == "disk_full")
             if result.get("safety_copy"):

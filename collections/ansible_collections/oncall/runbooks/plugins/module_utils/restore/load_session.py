@@ -121,7 +121,7 @@ class Sessions:
         with self._lock:
             if session.connection in self._open:
                 self._open.remove(session.connection)
-        session.connection.close()
+            session.connection.close()
 
     def stop(self) -> None:
         """Cancel what every session does, from any thread; no session opens afterwards.
@@ -138,15 +138,16 @@ class Sessions:
         deadline = time.monotonic() + _CANCEL_WITHIN
         for thread in cancelling:
             thread.join(max(0.0, deadline - time.monotonic()))
-        for connection in connections:
-            _shut(connection)
+        with self._lock:  # under it nobody closes one: its descriptor is not another one's yet
+            for connection in self._open:
+                _shut(connection)
 
     def close_all(self) -> None:
         """End every session that is still open."""
         with self._lock:
-            connections, self._open = self._open, []
-        for connection in connections:
-            connection.close()
+            for connection in self._open:
+                connection.close()
+            self._open = []
 
 
 def _cancel(connection: Any) -> None:
