@@ -25,6 +25,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.s3_catalog import 
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_upload import PresignedUpload
 from backup_samples import EMPTY_GZIP, FORMAT, PATTERN, gzip_dump, hours_ago, name
 
+from runbook.rehearsal.fault_proxy import S3FaultProxy
 from runbook.rehearsal.processes import free_port
 from runbook.rehearsal.s3_server import S3Server
 
@@ -425,3 +426,18 @@ def test_a_safety_copy_without_all_its_parts_is_refused(store: Bucket) -> None:
     upload.abort()
     assert not store.client.list_objects_v2(Bucket=store.name, Prefix="safety/").get("Contents")
     assert [u.key for u in store.catalog.uploads()[0]] == []
+
+
+@pytest.mark.parametrize("kind", ["cut", "reset"])
+def test_an_answer_that_broke_off_is_asked_for_again_and_never_taken_for_the_whole(
+    store: Bucket, kind: str
+) -> None:
+    content = b"0123456789" * 5000
+    key = store.put("postgres/whole", content)
+    with S3FaultProxy(store.server.endpoint) as proxy:
+        near = S3Catalog(settings_of(store.server, store.name, endpoint_url=proxy.url))
+        proxy.rules.add(kind, path="whole", after_bytes=20_000, times=2)
+        assert near.read(key, 0, len(content) - 1) == content
+        proxy.rules.add(kind, path="whole", after_bytes=20_000, times=0)
+        with pytest.raises(OncallError, match=r"cut after \d+ of 50000 bytes"):
+            near.read(key, 0, len(content) - 1)

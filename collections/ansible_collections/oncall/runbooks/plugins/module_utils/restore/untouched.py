@@ -50,7 +50,7 @@ def proved(options: RestoreOptions, *, had_live: bool = True, undoing: bool = Fa
     With `undoing` that is: still what the run put there.
     """
     try:
-        found = live_mark(options)
+        found = live_mark(options, _WAIT)
     except (OncallError, pg.Error):
         return False
     if undoing:
