@@ -28,9 +28,11 @@ def make_console(stderr: bool = False) -> Console:
 def print_list(console: Console, catalog: Catalog, last: Mapping[tuple[str, str], dict[str, Any]]) -> None:
     """Print every runbook with each system that declares it; `last` holds the newest run of each pair."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for column in ("SYSTEM", "RUNBOOK", "SEVERITY", "TARGET", "LAST RUN"):
+    for column in ("SYSTEM", "RUNBOOK", "SEVERITY", "TARGET"):
         table.add_column(column, no_wrap=True)
-    table.add_column("MITIGATIONS", overflow="fold")
+    table.add_column("LAST RUN")
+    # One name per line, never broken: it has to be typed.
+    table.add_column("MITIGATIONS", no_wrap=True)
     for system, runbook in pairs(catalog):
         declared = system.runbooks.get(runbook.name) if system else None
         name = system.name if system else "(none)"
@@ -40,7 +42,7 @@ def print_list(console: Console, catalog: Catalog, last: Mapping[tuple[str, str]
             (declared.severity if declared else None) or runbook.severity,
             target(declared),
             _last(last.get((name, runbook.name))),
-            ", ".join(m.name for m in runbook.mitigations) or "none",
+            "\n".join(m.name for m in runbook.mitigations) or "none",
         )
     console.print(table if table.row_count else Text("No runbook here."))
 

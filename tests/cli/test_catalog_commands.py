@@ -19,6 +19,13 @@ def test_list_names_system_runbook_severity_target_mitigations_and_last_run(cli:
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
+def test_list_never_breaks_a_name_that_has_to_be_typed(cli: Cli) -> None:
+    done = cli("list", "--project", str(ROOT))
+    words = done.stdout.split()
+    for name in ("free-disk", "restart", "terminate-sessions", "restore"):
+        assert name in words
+
+
 def test_show_says_what_it_costs_and_gives_the_commands_of_every_door(cli: Cli) -> None:
     done = cli("show", "tiny", "file-failure")
     assert done.returncode == 0, done.stderr
