@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,6 +19,16 @@ from runbook_engine.errors import RecordError
 from runbook_engine.ids import timestamp
 from runbook_engine.plain import plain
 from runbook_engine.reduce import reduce
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let a signal wait: raised between the write and the new head it would break the chain for good."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class RecordWriter:
@@ -41,14 +53,15 @@ class RecordWriter:
         stored = plain(data)
         at = timestamp()
         line, head = chain.seal(self.head, at, kind, stored)
-        before = os.fstat(self._file).st_size
-        try:
-            self._write(line)
-            os.fsync(self._file)
-        except OSError:
-            os.ftruncate(self._file, before)
-            raise
-        self.head = head
+        with _uninterrupted():
+            before = os.fstat(self._file).st_size
+            try:
+                self._write(line)
+                os.fsync(self._file)
+            except OSError:
+                os.ftruncate(self._file, before)
+                raise
+            self.head = head
         if self._on_event is not None:
             self._on_event({"n": head.events, "at": at, "type": kind, "data": stored})
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import gzip
 import io
 import json
 import sys
@@ -41,7 +42,10 @@ def audit(args: argparse.Namespace) -> int:
 def _packed(folder: state.RunFolder) -> bytes:
     """The record as an archive that is the same whenever it is made: no times, no owners."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=6) as archive:
+    with (
+        gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as zipped,
+        tarfile.open(fileobj=zipped, mode="w") as archive,
+    ):
         for path in sorted([folder.events, folder.result, *folder.evidence.rglob("*")]):
             if path.is_file() and not path.is_symlink():
                 member = tarfile.TarInfo(f"{folder.run}/{path.relative_to(folder.path)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -162,3 +163,21 @@ def test_long_texts_are_cut_with_their_hash(tmp_path: Path) -> None:
     assert len(line["data"]["name"]) < 17_000
     assert "100000 characters in all, sha256" in line["data"]["name"]
     assert line["data"]["odd"] == "nan"
+
+
+def test_an_interrupt_in_the_middle_of_a_write_breaks_no_chain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = state.create_run(tmp_path)
+    sync = os.fsync
+
+    def interrupted(handle: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        sync(handle)
+
+    with record.RecordWriter(folder) as writer:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "fsync", interrupted)
+            writer.append("run.started", {"run": folder.run})
+        writer.finish({"ended": "interrupted", "hosts": {}})
+    record.verify(folder)
