@@ -176,8 +176,9 @@ def test_an_interrupt_in_the_middle_of_a_write_breaks_no_chain(
         sync(handle)
 
     with record.RecordWriter(folder) as writer:
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", interrupted)
-            writer.append("run.started", {"run": folder.run})
+            with pytest.raises(KeyboardInterrupt):
+                writer.append("run.started", {"run": folder.run})
         writer.finish({"ended": "interrupted", "hosts": {}})
     record.verify(folder)
