@@ -20,6 +20,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.backup_finder impo
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names import Rules
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_catalog import S3Catalog, S3Settings
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver, ProgressFile
@@ -48,6 +49,7 @@ class ActionModule(ControllerAction):
         if options.pop("backup", None) is not None:
             raise UsageError("use the option backup", next_step="leave it out: the plugin fills it in")
         options["run"] = options["run"] or os.environ.get("ONCALL_RUN_ID") or _new_run()
+        RestoreOptions.from_params(options)  # what cannot be is refused before any system is asked
         if options["state"] == "undone" and options["key"]:
             # It was in place: its undo is the safety copy, which may well have other tables than live now.
             # A second safety copy must not take the place of the first, which is what is restored.

@@ -108,7 +108,7 @@ def _refuse_unusable(params: Mapping[str, Any]) -> None:
         raise _usage("database", database, "name the application's database, not one the server itself needs")
     if not RUN_ID.match(run):
         raise _usage("run", run, "use letters, digits, - and _ only")
-    if int(params.get("jobs") or 1) < 1:
+    if params.get("jobs") is not None and int(params["jobs"]) < 1:
         raise _usage("jobs", str(params["jobs"]), "use 1 or more")
     if params.get("in_place") and params.get("confirm_in_place") != database:
         raise _usage(
