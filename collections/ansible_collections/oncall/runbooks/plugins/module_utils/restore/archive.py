@@ -42,8 +42,7 @@ class Archive:
         for statement in statements:
             if statement.section != ev.POST_DATA:
                 yield statement
-        for event in self.data():
-            yield event
+        yield from self.data()
         self._check_complete()
         for statement in statements:
             if statement.section == ev.POST_DATA:
@@ -57,8 +56,7 @@ class Archive:
         """Yield one table's rows; its terminator must be there."""
         self._seen.add(entry.dump_id)
         if not entry.copy:
-            for event in PlainReader(content, rows_only=True).events():
-                yield event
+            yield from PlainReader(content, rows_only=True).events()
             return
         statement = self._copy_statement(entry)
         target = st.copy_target(statement) or (entry.table, "")
@@ -124,8 +122,7 @@ class CustomArchive(Archive):
             if kind not in (_ROWS, _LARGE_OBJECTS) or entry is None or entry.dump_id in self._seen:
                 raise self._stream.damaged("a block of kind %d that is not in the table of contents" % kind)
             events = self._rows(entry, self._content()) if kind == _ROWS else self._objects(entry)
-            for event in events:
-                yield event
+            yield from events
 
     def _objects(self, entry: Entry) -> Iterator[ev.Event]:
         while True:
@@ -133,8 +130,7 @@ class CustomArchive(Archive):
             if oid == 0:
                 self._seen.add(entry.dump_id)
                 return
-            for event in self._large_object(oid, self._content()):
-                yield event
+            yield from self._large_object(oid, self._content())
 
     def _content(self) -> Iterator[bytes]:
         """Return the decompressed content up to the block's end; all of it must be read."""
@@ -151,8 +147,7 @@ class CustomArchive(Archive):
                 return
             if size < 0:
                 raise self._stream.damaged("a length of %d bytes" % size)
-            for piece in self._stream.pieces(size):
-                yield piece
+            yield from self._stream.pieces(size)
 
 
 class TarArchive(Archive):
@@ -176,16 +171,14 @@ class TarArchive(Archive):
         for name, content in self._members:
             entry = files.get(name)
             if entry is not None and name.endswith(".dat"):
-                for event in self._rows(entry, content):
-                    yield event
+                yield from self._rows(entry, content)
             elif name.startswith("blob_"):
                 objects.add(name)
-                for event in self._large_object(int(name[5:].partition(".")[0]), content):
-                    yield event
+                yield from self._large_object(int(name[5:].partition(".")[0]), content)
             elif name.startswith("blobs"):
                 self._check_listed(self._list_entry(name), content, objects)
             elif name == "restore.sql":
-                for _ in content:
+                for _unused in content:
                     pass
             else:
                 raise self._tar.unknown(name)
@@ -226,12 +219,10 @@ class DirectoryArchive(Archive):
         for entry in self.toc.with_data:
             if entry.filename.endswith(".toc"):
                 for oid, name in list(_listed(self._content(entry.filename))):
-                    for event in self._large_object(oid, self._content(name)):
-                        yield event
+                    yield from self._large_object(oid, self._content(name))
                 self._seen.add(entry.dump_id)
             else:
-                for event in self._rows(entry, self._content(entry.filename)):
-                    yield event
+                yield from self._rows(entry, self._content(entry.filename))
 
     def _content(self, name: str) -> Iterator[bytes]:
         for suffix in _SUFFIXES:

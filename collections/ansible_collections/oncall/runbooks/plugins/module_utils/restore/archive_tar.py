@@ -43,7 +43,7 @@ class TarStream:
             size = _number(head[124:136])
             content = self._stream.pieces(size)
             yield name, content
-            for _ in content:
+            for _unused in content:
                 pass
             self._stream.read(-size % BLOCK)
 

@@ -164,7 +164,7 @@ class Watcher:
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            ready, _, _ = select.select([self._fifo, self._wake], [], [], _TICK)
+            ready, _writable, _broken = select.select([self._fifo, self._wake], [], [], _TICK)
             if self._wake in ready:
                 os.read(self._wake, 512)
                 self._abort("it was told to stop (signal)")

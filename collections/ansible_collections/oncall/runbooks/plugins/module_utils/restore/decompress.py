@@ -157,8 +157,7 @@ class _Members:
                 if self._current is None:
                     rest = self._open(rest)
                     continue
-                for piece in self._pieces(self._current, rest):
-                    yield piece
+                yield from self._pieces(self._current, rest)
                 rest = self._behind(self._current)
             self._taken += len(block)
         self._check_end()

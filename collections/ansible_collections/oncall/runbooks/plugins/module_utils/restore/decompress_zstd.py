@@ -113,12 +113,13 @@ def by_program(blocks: Iterable[bytes], on: str = "") -> Iterator[bytes]:
     failures: List[BaseException] = []
     writer = threading.Thread(target=_write, args=(blocks, process, failures), daemon=True)
     writer.start()
-    assert process.stdout is not None
-    assert process.stderr is not None
+    if process.stdout is None:
+        raise AssertionError("process.stdout is not there yet")
+    if process.stderr is None:
+        raise AssertionError("process.stderr is not there yet")
     out = process.stdout.fileno()
     try:
-        for piece in iter(lambda: os.read(out, _BLOCK), b""):
-            yield piece
+        yield from iter(lambda: os.read(out, _BLOCK), b"")
         writer.join()
         if failures:
             raise failures[0]
@@ -141,7 +142,8 @@ def by_program(blocks: Iterable[bytes], on: str = "") -> Iterator[bytes]:
 def _write(
     blocks: Iterable[bytes], process: "subprocess.Popen[bytes]", failures: List[BaseException]
 ) -> None:
-    assert process.stdin is not None
+    if process.stdin is None:
+        raise AssertionError("process.stdin is not there yet")
     try:
         with process.stdin as stdin:
             for block in blocks:

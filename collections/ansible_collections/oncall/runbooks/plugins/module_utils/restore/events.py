@@ -144,7 +144,7 @@ class DumpHeader:
     @property
     def server_major(self) -> int:
         """Major version of the server that was dumped (90600 style is not used: 9.6 gives 9); 0 = unknown."""
-        head = self.server_version.split(" ")[0].split(".")[0]
+        head = self.server_version.split(" ", maxsplit=1)[0].split(".")[0]
         digits = "".join(c for c in head if c.isdigit())
         return int(digits) if digits else 0
 

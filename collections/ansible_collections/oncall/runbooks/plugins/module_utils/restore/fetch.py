@@ -69,7 +69,7 @@ class Fetcher:
         self._next = 0
         self._ranges = [
             RangeReader(part, urls, self.settings, self._cancelled)
-            for _ in range(min(self.settings.ahead, len(self._slots)))
+            for _unused in range(min(self.settings.ahead, len(self._slots)))
         ]
 
     def _plan(self) -> List[_Slot]:
@@ -99,8 +99,7 @@ class Fetcher:
             thread.start()
         try:
             for slot in self._slots:
-                for block in self._blocks(slot):
-                    yield block
+                yield from self._blocks(slot)
             self._check()
         finally:
             self.cancel()

@@ -131,7 +131,7 @@ def _count(connection: Any, table: str, kinds: Dict[str, str], backup_at: float)
             raise
         if error.pgcode == _CANCELED:
             return None, "counting took more than %g s" % _PER_TABLE
-        return None, UNREADABLE + " ".join(str(error).split("\n")[0].split())
+        return None, UNREADABLE + " ".join(str(error).split("\n", maxsplit=1)[0].split())
 
 
 def _entry(

@@ -80,7 +80,7 @@ class Job:
             return self._failure(self._aborted() if self._reason else error)
         except pg.Error as error:
             return self._failure(database_error(error))
-        except Exception as error:
+        except Exception as error:  # pylint: disable=duplicate-except  # pg.Error stands for it without psycopg2
             # A defect of ours: say where, so that it can be mended; no value of a variable is in it.
             where = traceback.extract_tb(error.__traceback__)[-1]
             got = "%s: %s (%s:%s)" % (

@@ -147,7 +147,8 @@ class Restore:
 
     def _drop_live(self, connection: Any, plan: inspect.Plan) -> Dict[str, Any]:
         """Make room: the live database goes, once a copy of it is in the bucket and was read back."""
-        assert self._safety is not None
+        if self._safety is None:
+            raise AssertionError("safety is not there yet")
         copy = self._safety.make()
         self._had_live = True
         db.drop_live(connection, self.options.database, confirmed=self.options.confirm_in_place)
@@ -182,8 +183,10 @@ class Restore:
         self._loaded = loader.load(self.source.events())
 
     def _verify(self, name: str) -> Dict[str, Any]:
-        assert self._sessions is not None
-        assert self._loaded is not None
+        if self._sessions is None:
+            raise AssertionError("sessions is not there yet")
+        if self._loaded is None:
+            raise AssertionError("loaded is not there yet")
         jobs = self.options.jobs
         self.progress.enter("analyze", "collecting statistics of %d tables" % len(self._loaded.tables))
         verify.analyze(self._sessions, self._loaded, jobs)

@@ -70,7 +70,8 @@ def verified(
     loaded: Loaded, counted: Dict[str, int], checks: List[Dict[str, Any]], size: int
 ) -> Dict[str, Any]:
     """Return the part of the result that says what was loaded and proved."""
-    assert loaded.end is not None
+    if loaded.end is None:
+        raise AssertionError("loaded.end is not there yet")
     return {
         "tables": counted,
         "rows": loaded.rows,

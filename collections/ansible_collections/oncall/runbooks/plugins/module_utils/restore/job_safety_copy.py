@@ -59,7 +59,7 @@ class SafetyCopy:
         etags, size, digest = self._upload()
         self._progress.upload = {"etags": etags, "size": size}
         answer = self._urls.get(COMPLETE)  # the controller puts the parts together and says key and ETag
-        key, _, etag = answer.rpartition(" ")
+        key, _space, etag = answer.rpartition(" ")
         rows = self._read_back(Part(key, size, etag, sha256=digest))
         return {"key": key, "size": size, "sha256": digest, "rows": rows}
 
@@ -68,8 +68,10 @@ class SafetyCopy:
         size, digest = 0, hashlib.sha256()
         process = self._start()
         errors: List[bytes] = []
-        assert process.stdout is not None
-        assert process.stderr is not None
+        if process.stdout is None:
+            raise AssertionError("process.stdout is not there yet")
+        if process.stderr is None:
+            raise AssertionError("process.stderr is not there yet")
         reader = threading.Thread(target=_drain, args=(process.stderr, errors), daemon=True)
         reader.start()
         try:

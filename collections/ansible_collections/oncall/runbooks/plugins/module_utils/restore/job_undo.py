@@ -26,9 +26,12 @@ def undo(options: RestoreOptions) -> Dict[str, Any]:
         if old is None and _kept(connection, options, "after") is not None:
             return _result(options, False, "the restore of run %s was undone already" % options.run)
         _refuse_to_undo(options, live, old)
-        assert live is not None
-        assert live.mark is not None
-        assert old is not None
+        if live is None:
+            raise AssertionError("live is not there yet")
+        if live.mark is None:
+            raise AssertionError("live.mark is not there yet")
+        if old is None:
+            raise AssertionError("old is not there yet")
         result = _result(
             options,
             True,
@@ -39,7 +42,8 @@ def undo(options: RestoreOptions) -> Dict[str, Any]:
             % (options.database, options.after_name, live.mark.key),
         )
         if not options.check_mode:
-            assert old.mark is not None
+            if old.mark is None:
+                raise AssertionError("old.mark is not there yet")
             renames = switch.backward(options.database, old.name, options.after_name, live.mark, old.mark)
             try:
                 window, ended = switch.swap(options.login, renames, timeout=options.switch_timeout)

@@ -110,7 +110,8 @@ class Loader:
         self._copy_pool().start(self._table)
 
     def _copy_end(self, event: ev.CopyEnd) -> None:
-        assert self._table is not None, "the end of a COPY that did not begin"
+        if self._table is None:
+            raise AssertionError("the end of a COPY that did not begin")
         table, self._table = self._table, None
         self._copy_pool().end()
         if table.rows_fed != event.rows:

@@ -76,7 +76,8 @@ class CopyPool:
     def feed(self, data: bytes) -> None:
         """Hand over whole rows of the current table; waits while all sessions are behind."""
         table = self._current
-        assert table is not None, "rows before their COPY"
+        if table is None:
+            raise AssertionError("rows before their COPY")
         first = table.rows_fed + 1
         table.rows_fed += data.count(b"\n")
         with self._condition:

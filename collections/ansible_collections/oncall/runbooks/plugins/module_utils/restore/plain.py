@@ -128,8 +128,7 @@ class PlainReader:
         """Yield every event but `End`; raise TruncatedError when the dump's end is missing."""
         try:
             while self._feed.skip_blanks():
-                for event in self._item():
-                    yield event
+                yield from self._item()
         except CutError as cut:
             if "backslash" in str(cut):
                 raise DumpError(
@@ -155,8 +154,7 @@ class PlainReader:
         elif head[:1] == b";":
             feed.take(1)
         else:
-            for event in self._statement():
-                yield event
+            yield from self._statement()
 
     def _comment(self, line: str) -> None:
         if line == _MARKER:
@@ -195,8 +193,7 @@ class PlainReader:
             raise refused(line, text, "it comes behind the end of the dump: are these two dumps in one?")
         copy = st.copy_target(text) if text[:4].upper() == "COPY" else None
         if copy:
-            for event in self._rows(copy, text, line):
-                yield event
+            yield from self._rows(copy, text, line)
         elif self._rules.passes(text, line):
             yield self._sql(text, line)
 

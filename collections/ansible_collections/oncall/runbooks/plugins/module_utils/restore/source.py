@@ -81,18 +81,19 @@ class DumpSource:
         """Read the head of the dump and return what it says."""
         if self._facts is None:
             self._open()
-        assert self._facts is not None
+        if self._facts is None:
+            raise AssertionError("facts is not there yet")
         return self._facts
 
     def events(self) -> Iterator[ev.Event]:
         """Yield the whole dump; `End` comes only when all of it was there and every checksum was right."""
         if self._reader is None:
             self._open()
-        assert self._reader is not None
+        if self._reader is None:
+            raise AssertionError("reader is not there yet")
         try:
-            for event in self._reader.events():
-                yield event
-            for _ in self._content_left:
+            yield from self._reader.events()
+            for _unused in self._content_left:
                 raise self._behind()
             yield ev.End(True, self._bytes_in, self._bytes_out, self._sha256.hexdigest())
         finally:
@@ -201,8 +202,7 @@ def describe(head: bytes) -> ev.DumpHeader:
 
 def _as_far_as_it_goes(blocks: Iterator[bytes]) -> Iterator[bytes]:
     try:
-        for block in blocks:
-            yield block
+        yield from blocks
     except TruncatedError:
         return  # the head of an object ends where it was cut
 

@@ -130,13 +130,13 @@ class Toc:
             raise stream.damaged("format number %d" % number)
         self.compression = self._compression()
         self._record.clear()
-        self._times = [self._int() for _ in range(7)]
+        self._times = [self._int() for _unused in range(7)]
         self.database, self.server_version, self.dump_version = self._text(), self._text(), self._text()
         self._facts = bytes(self._record)
         count = self._int()
         if not 0 <= count < _MANY:
             raise stream.damaged("a count of %d entries" % count)
-        self.entries: List[Entry] = [self._entry() for _ in range(count)]
+        self.entries: List[Entry] = [self._entry() for _unused in range(count)]
         self.by_id: Dict[int, Entry] = {entry.dump_id: entry for entry in self.entries}
 
     @property

@@ -124,7 +124,7 @@ class ProcessProvider(Provider):
                 line = handle.readline().rstrip("\n")
         except OSError:
             return []
-        program, _, rest = line.partition(' "')
+        program, _separator, rest = line.partition(' "')
         return [program] + (rest[:-1].split('" "') if rest else [])
 
     def _options(self) -> List[str]:
