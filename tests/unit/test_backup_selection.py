@@ -293,6 +293,7 @@ BIG = sql_dump(rows=20_000)
         (b"<html>Not found</html>", "does not begin like a dump"),
         (b"PGDMP\x01\x0e" + b"x" * 2000, "ends in the middle"),
     ],
+    ids=lambda value: (value or "fine") if isinstance(value, str) else "content",
 )
 def test_a_look_at_head_and_tail(content: bytes, words: str) -> None:
     assert (words in look(content)) if words else look(content) == ""

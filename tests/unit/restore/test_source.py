@@ -116,6 +116,7 @@ def test_a_directory_archive_under_a_prefix(
         (gzip.compress(b"-- PostgreSQL database dump complete\n")[:-4], TruncatedError),
         (gzip.compress(b"-- PostgreSQL database dump complete\n") + b"tail", DumpError),
     ],
+    ids=["empty", "rubbish", "no end marker", "web page", "cut gzip", "something behind it"],
 )
 def test_what_is_no_whole_dump_is_an_error(
     put: Any, urls: Any, body: bytes, error: type[OncallError]
