@@ -19,7 +19,7 @@ from ansible.release import __version__ as ansible_version
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from runbook_engine import current, lock_status, origin, state
+from runbook_engine import commands, current, lock_status, origin, state
 from runbook_engine.errors import EngineError
 from runbook_engine.pick import effect_of, phase_of, picked
 from runbook_engine.record import RecordWriter
@@ -100,6 +100,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._numbers, self._begun, self._locked = {}, {}, False
         path = Path(playbook._file_name).resolve()
         commit, dirty = origin.commit(path.parent)
+        asked = _asked()
         self._append(
             "run.started",
             {
@@ -115,6 +116,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 "versions": {"record": 1, "ansible": ansible_version, "python": sys.version.split()[0]},
                 # Names only: a value may be a secret.
                 "options": sorted(play.get_variable_manager().extra_vars),
+                "asked": asked,
+                "rehearsal": commands.is_rehearsal(asked["inventories"]),
             },
         )
         for number in _SIGNALS:
@@ -263,6 +266,17 @@ def _as_interrupt(number: int, _frame: FrameType | None) -> None:
     """End like after Ctrl-C: Ansible would die at once of the others, without a result and without a word."""
     signal.signal(number, signal.SIG_IGN)
     os.kill(os.getpid(), signal.SIGINT)
+
+
+def _asked() -> dict[str, Any]:
+    """Where the run goes and is recorded, as it was asked for: a suggested command must go there too."""
+    hosts = [name for name in str(context.CLIARGS.get("subset") or "").split(",") if name != "localhost"]
+    return {
+        "inventories": [str(path) for path in context.CLIARGS.get("inventory") or ()],
+        "limit": ",".join(hosts),
+        "project": os.environ.pop("RUNBOOK_GIVEN_PROJECT", None),
+        "state": os.environ.pop("RUNBOOK_GIVEN_STATE", None),
+    }
 
 
 def _forget() -> None:

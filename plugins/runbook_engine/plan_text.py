@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runbook_engine import units
+from runbook_engine import commands, units
 
 _TOLD = {"summary", "data_loss", "duration_s"}
 
@@ -126,7 +126,8 @@ def _approval(result: Mapping[str, Any]) -> str:
     if not asked.get("required"):
         return ""
     minutes = units.seconds(asked["expires_minutes"] * 60)
-    return f"needed from another operator, good for {minutes}: runbook approve {result['run']}"
+    command = commands.about(result, "approve", result["run"])
+    return f"needed from another operator, good for {minutes}: {command}"
 
 
 def lock_line(result: Mapping[str, Any]) -> str:

@@ -27,6 +27,8 @@ _STARTED = (
     "door",
     "versions",
     "options",
+    "asked",
+    "rehearsal",
 )
 _HOLDER = ("run", "operator", "controller", "what", "since", "until")
 _OPENED = ("system", "severity", "group", "targets", "mitigation", "parameters", "undo", "clocks", "approval")
@@ -72,6 +74,8 @@ def _blank() -> dict[str, Any]:
         "door": None,
         "versions": {},
         "options": [],
+        "asked": {},
+        "rehearsal": False,
         "started_at": None,
         "finished_at": None,
         "duration_s": None,

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from runbook_engine import commands
+
 CODES = {
     "healthy": 0,
     "verified": 0,
@@ -176,7 +178,9 @@ def _applied(result: dict[str, Any]) -> dict[str, Any]:
             return exit_of(
                 "not_verified", "The undo ran, but no recorded change was taken back.", "look at the steps"
             )
-        return exit_of("undone", f"The changes of run {result['undo']} were taken back.", "none")
+        return exit_of(
+            "undone", f"The changes of run {result['undo']} were taken back.", _measure_hint(result)
+        )
     if result["verification"]["status"] != "passed":
         return exit_of("not_verified", result["verification"]["reason"], _undo_hint(result))
     return exit_of("verified", f"{what} was applied and verified.", "none")
@@ -196,8 +200,11 @@ def _diagnosed(result: dict[str, Any]) -> dict[str, Any]:
         return exit_of("healthy", f"All {len(findings)} findings are ok.", "none")
     advised = (result["recommendation"] or {}).get("advised") or []
     names = ", ".join(m["name"] for m in advised)
+    first = min(bad, key=lambda f: ("fail", "unknown", "warn").index(f["status"]))
     next_step = (
-        f"plan the first of the recommended mitigations: {names}" if names else "no mitigation is advised"
+        f"plan the first of the recommended mitigations: {names}"
+        if names
+        else f"look at each finding that is not ok, first: {first['check']}"
     )
     return exit_of("findings_remain", f"{len(bad)} of {len(findings)} findings are not ok.", next_step)
 
@@ -206,11 +213,30 @@ def _name(step: dict[str, Any]) -> str:
     return f"{step['name']!r} on {step['host']}"
 
 
+def _is_wrapper(result: Mapping[str, Any]) -> bool:
+    """Whether the command `runbook` was the door: then the next step is said in its words."""
+    return bool(result["door"] == "runbook")
+
+
 def _apply_hint(result: dict[str, Any]) -> str:
+    if _is_wrapper(result):
+        again = (
+            commands.undo(result, result["undo"])
+            if result["undo"]
+            else commands.mitigate(result, result["mitigation"], apply=True)
+        )
+        return f"apply it: {again}"
     return f"apply it: the same command without --check, with confirm={result['system'] or '<system>'}"
+
+
+def _measure_hint(result: dict[str, Any]) -> str:
+    again = commands.measure(result) if _is_wrapper(result) else "the same command without undo and confirm"
+    return f"measure again: {again}"
 
 
 def _undo_hint(result: dict[str, Any]) -> str:
     if any(s.get("undo") for s in left_changed(result)):
+        if _is_wrapper(result):
+            return f"take it back: {commands.undo(result, result['run'])}"
         return f"take it back: undo={result['run']} confirm={result['system'] or '<system>'}"
     return "look at the steps; no recorded undo takes this back"

@@ -15,6 +15,7 @@ from runbook_engine.verdict import CODES
 
 from runbook.errors import exit_code
 from runbook.options import parse_args
+from runbook.output_text import near
 
 # Loaded when used: `list` and `show` answer before ansible-runner would be imported.
 _COMMANDS = {
@@ -59,7 +60,7 @@ def _tell(error: EngineError, as_json: bool) -> None:
         sys.stdout.write(json.dumps({"error": error.as_dict()}, ensure_ascii=False) + "\n")
     sys.stderr.write(f"runbook: {error.reason}\n")
     if error.next_step:
-        sys.stderr.write(f"  Next: {error.next_step}\n")
+        sys.stderr.write(f"  Next: {near(error.next_step)}\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from runbook_engine import approval, state
+from runbook_engine import approval, commands, state
 from runbook_engine.errors import UsageError
 from runbook_engine.verdict import CODES, left_changed
 
@@ -62,8 +62,15 @@ def run(args: argparse.Namespace) -> int:
     _check_variables(variables, args)
     if args.mitigation:
         variables["mitigation"] = find_mitigation(runbook, args.mitigation).name
+    what = args.mitigation or "diagnose"
     asked = _asked(
-        args, project, runbook.name, system, variables=variables, what=args.mitigation or "diagnose"
+        args,
+        project,
+        runbook.name,
+        system,
+        where=(_overlays(args), args.limit),
+        variables=variables,
+        what=what,
     )
     return _go(asked, changing=bool(args.mitigation))
 
@@ -81,8 +88,9 @@ def undo(args: argparse.Namespace) -> int:
     runbook = find_runbook(project, name)
     system = find_system(project, result["system"])
     asked = _asked(
-        args, project, runbook.name, system, variables={"undo": folder.run}, what=f"undo of {folder.run}"
-    )
+        args, project, runbook.name, system, where=_same_where(args, result),
+        variables={"undo": folder.run}, what=f"undo of {folder.run}",
+    )  # fmt: skip
     return _go(asked, changing=True)
 
 
@@ -95,8 +103,9 @@ def resume(args: argparse.Namespace) -> int:
     system = find_system(project, result["system"])
     variables = {**result["parameters"], "mitigation": find_mitigation(runbook, result["mitigation"]).name}
     asked = _asked(
-        args, project, runbook.name, system, variables=variables, what=f"{result['mitigation']}, resumed"
-    )
+        args, project, runbook.name, system, where=_same_where(args, result),
+        variables=variables, what=f"{result['mitigation']}, resumed",
+    )  # fmt: skip
     return _go(replace(asked, before=result["plan"]), changing=True)
 
 
@@ -104,24 +113,25 @@ def _check_resumable(run: str, result: Mapping[str, Any]) -> None:
     """A change that is recorded as done is never done a second time."""
     if result["mode"] != "apply" or result["plan"] is None or result["exit"]["code"] == 0:
         raise UsageError(
-            f"Run {run} has nothing to resume: {result['exit']['reason']}", "start anew: runbook run"
+            f"Run {run} has nothing to resume: {result['exit']['reason']}",
+            f"start anew: {commands.measure(result)}",
         )
     done = [s for s in left_changed(result) if s["status"] == "changed"]
     if done:
         raise RefusedError(
             f"{done[0]['name']!r} on {done[0]['host']} was done by run {run}; it is not done again.",
-            f"diagnose: runbook run {result['system']} {result['runbook']['name']}; "
-            f"or take it back: runbook undo {run}",
+            f"diagnose: {commands.measure(result)}; or take it back: {commands.undo(result, run)}",
         )
 
 
-def _check_same(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _check_same(before: Mapping[str, Any], result: Mapping[str, Any]) -> None:
+    now = result["plan"]
     if before["bound"] == now["bound"]:
         return
     parts = [part for part in ("parameters", "targets", "content", "commit") if before[part] != now[part]]
     raise RefusedError(
         f"The plan is not the one of the run to resume: it differs in {', '.join(parts) or 'its header'}.",
-        "look at it and start anew: runbook run",
+        f"look at it and start anew: {commands.mitigate(result, result['mitigation'])}",
     )
 
 
@@ -147,6 +157,7 @@ def _asked(
     runbook: str,
     system: System,
     *,
+    where: tuple[tuple[Path, ...], str],
     variables: dict[str, Any],
     what: str,
 ) -> Asked:
@@ -158,19 +169,21 @@ def _asked(
     for path in (args.junit, args.report):
         if path:
             check_path(Path(path), report=path == args.report)
-    where = state.state_dir(args.state)
-    _check_state(where)
+    records = state.state_dir(args.state)
+    _check_state(records)
+    overlays, limit = where
     declared = system.runbooks.get(runbook)
     minutes = declared.recovery_minutes if declared else None
     request = Request(
         project,
         project.playbook(runbook),
-        (system.folder, *(_inventory(path) for path in args.inventory)),
-        where,
+        (system.folder, *overlays),
+        records,
         variables,
         # The engine's first play runs on localhost: without it a limited run would never be opened.
-        limit=f"{args.limit},localhost" if args.limit else "",
+        limit=f"{limit},localhost" if limit else "",
         timeout=args.timeout,
+        given=_given(args),
     )
     console = make_console(stderr=args.json)
     return Asked(args, request, system, minutes * 60 if minutes else None, what, console)
@@ -186,11 +199,36 @@ def _check_state(where: Path) -> None:
         raise state.unusable(where, error) from error
 
 
+def _overlays(args: argparse.Namespace) -> tuple[Path, ...]:
+    return tuple(_inventory(given) for given in args.inventory)
+
+
+def _same_where(args: argparse.Namespace, result: Mapping[str, Any]) -> tuple[tuple[Path, ...], str]:
+    """Return overlays and limit of a recorded run: its undo and its resumption go where it went."""
+    used = commands.overlays(result)
+    given = [str(path) for path in _overlays(args)]
+    if given and given != used:
+        raise RefusedError(
+            f"Run {result['run']} used {_listed(used)}, not {_listed(given)}; nothing was changed.",
+            "leave out --inventory: the inventories of the run are used",
+        )
+    return tuple(_inventory(path) for path in used), args.limit or result["asked"].get("limit") or ""
+
+
+def _listed(overlays: list[str]) -> str:
+    return " ".join(f"--inventory {path}" for path in overlays) or "no overlay"
+
+
 def _inventory(given: str) -> Path:
     path = Path(given).expanduser().absolute()
     if not path.exists():
         raise UsageError(f"There is no inventory {path}.", "name a folder or file that exists")
     return path
+
+
+def _given(args: argparse.Namespace) -> dict[str, str]:
+    named = {"project": args.project, "state": args.state}
+    return {what: str(Path(path).expanduser().absolute()) for what, path in named.items() if path}
 
 
 def _go(asked: Asked, changing: bool) -> int:
@@ -209,7 +247,7 @@ def _go(asked: Asked, changing: bool) -> int:
         return _finish(asked, plan)
     print_result(asked.console, plan.result, verdict=False)
     if asked.before is not None:
-        _check_same(asked.before, plan.result["plan"])
+        _check_same(asked.before, plan.result)
     _check_approved(asked, plan.result)
     if not args.confirm:
         _ask(asked)
@@ -228,8 +266,8 @@ def _check_approved(asked: Asked, plan: Mapping[str, Any]) -> None:
     if given is None:
         raise approval.ApprovalError(
             "This needs the approval of another operator; nothing was changed.",
-            f"another operator runs: runbook approve {plan['run']}; then run this command again; "
-            "in an emergency: --break-glass 'why'",
+            f"another operator runs: {commands.about(plan, 'approve', plan['run'])}; "
+            "then run this command again; in an emergency: --break-glass 'why'",
         )
     approval.check(given, plan["plan"], plan["operator"], time.time())
 

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
-from runbook_engine import plan_text
+from runbook_engine import commands, plan_text
 
-from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, exit_style, readable, seconds
+from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, exit_style, near, readable, seconds
 
 _MAX_DIFF_LINES = 60
 
@@ -72,9 +72,7 @@ def print_recommendation(console: Console, result: Mapping[str, Any]) -> None:
         ):
             rows.add_row(label, Text(readable(mitigation.get(key))))
         console.print(Padding(rows, (0, 0, 0, 3)))
-        command = (
-            f"runbook run {result['system']} {result['runbook']['name']} --mitigation {mitigation['name']}"
-        )
+        command = near(commands.mitigate(result, mitigation["name"]))
         console.print(Text(f"   plan it: {command}", style="cyan"), soft_wrap=True)
 
 
@@ -135,6 +133,7 @@ def print_verdict(console: Console, result: Mapping[str, Any]) -> None:
         # The engine speaks of Ansible's options; whoever reads this has our command at hand.
         console.print(Text("Next: the same command with --apply (plans again, shows it, then asks)"))
     elif ended["next_step"] not in ("", "none"):
-        console.print(Text(f"Next: {ended['next_step']}"))
+        # Soft: a command has to stay one piece for copying.
+        console.print(Text(f"Next: {near(ended['next_step'])}"), soft_wrap=True)
     spent = seconds(result["duration_s"])
     console.print(Text(f"Run {result['run']}, {spent}", style="dim"))

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 STATUS_STYLE = {
@@ -49,6 +50,11 @@ def seconds(value: float | None) -> str:
 def shorten(text: str, width: int) -> str:
     """Return `text` in at most `width` characters."""
     return text if len(text) <= width else text[: max(1, width - 1)].rstrip() + "…"
+
+
+def near(text: str) -> str:
+    """Return `text` with paths below the current folder as they are typed here."""
+    return text.replace(f" {Path.cwd()}/", " ")
 
 
 def readable(value: Any) -> str:

@@ -65,7 +65,10 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """One execution of a runbook. `check`: predict, change nothing; `timeout` in seconds, 0 = none."""
+    """One execution of a runbook. `check`: predict, change nothing; `timeout` in seconds, 0 = none.
+
+    `given`: the folders that the operator named, `project` and `state`; suggested commands repeat them.
+    """
 
     project: Project
     playbook: Path
@@ -75,6 +78,7 @@ class Request:
     check: bool = False
     limit: str = ""
     timeout: float = 0
+    given: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,7 @@ class _Job(threading.Thread):
                 "RUNBOOK_RUN_ID": self._folder.run,
                 "RUNBOOK_DOOR": "runbook",
                 "RUNBOOK_STATE": str(self._request.state),
+                **{f"RUNBOOK_GIVEN_{what.upper()}": path for what, path in self._request.given.items()},
                 name: value,
             }
         )
