@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from runbook_engine import current, render
 from runbook_engine.errors import EngineError
-from runbook_engine.pick import is_formality, phase_of, picked
+from runbook_engine.pick import is_formality, phase_of, picked, step_name
 from runbook_engine.reduce import findings_of
 from runbook_engine.state import RunFolder, load_result
 
@@ -162,7 +162,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         advice = facts.get("run_recommendation")
         if advice:
             events, _head = current.current_events()
-            self._say("", render.heading("Findings"), *self._findings(findings_of(events)))
+            title = render.findings_title(current.result_so_far())
+            self._say("", render.heading(title), *self._findings(findings_of(events)))
             self._say("", render.heading("Recommendation"), *render.recommendation(advice))
         taken = facts.get("run_lock_taken")
         if taken:
@@ -187,7 +188,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             self._say("", render.heading(phase.capitalize()))
         began = self._begun.pop((task._uuid, host), None)
         took = time.monotonic() - began if began is not None else None
-        self._say(*render.step(str(task.name or task.action), host, status, took, self._color))
+        self._say(*render.step(step_name(task.name or task.action), host, status, took, self._color))
 
     def _is_shown(self, task: Task) -> bool:
         if phase_of(task.tags) == "engine" or (task._role and task._role.get_name() == "run"):

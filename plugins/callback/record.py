@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from runbook_engine import commands, current, lock_status, origin, state
 from runbook_engine.errors import EngineError
-from runbook_engine.pick import effect_of, phase_of, picked
+from runbook_engine.pick import effect_of, phase_of, picked, step_name
 from runbook_engine.record import RecordWriter
 
 if TYPE_CHECKING:
@@ -287,7 +287,7 @@ def _forget() -> None:
 
 def _step_name(task: Task) -> str:
     """The task's own sentence, without the role's name that Ansible puts before it."""
-    return str(task.name or task.action)
+    return step_name(task.name or task.action)
 
 
 def _is_rescued(task: Task) -> bool:

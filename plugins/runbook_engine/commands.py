@@ -14,7 +14,7 @@ _REHEARSAL = "rehearsal"
 
 def overlays(result: Mapping[str, Any]) -> list[str]:
     """Return the inventories of a run beyond its system's own, as absolute paths."""
-    given = result["asked"].get("inventories") or []
+    given = (result.get("asked") or {}).get("inventories") or []
     return [path for path in given if PurePath(path).parts[-2:] != ("inventories", result["system"])]
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from runbook_engine.plain import plain
 PHASES = ("engine", "diagnose", "recommend", "mitigate", "verify")
 EFFECTS = ("irreversible", "change")
 _FORMALITIES = ("include_role", "include_tasks", "set_fact", "validate_argument_spec")
+_SPEC = re.compile(r"^Validating arguments against arg spec '[^']*'(?: - )?(.*)$", re.DOTALL)
 _LISTS = ("findings", "evidence")
 _VALUES = ("prediction", "data_loss", "duration_s", "left_unchanged")
 
@@ -26,6 +28,11 @@ def effect_of(tags: Iterable[str]) -> str:
     """Return the effect that a task's tags name, the worse first; `read` when none."""
     given = set(tags)
     return next((e for e in EFFECTS if e in given), "read")
+
+
+def step_name(name: Any) -> str:
+    """Return a task's name for a reader; the check of a role's arguments says what the role does."""
+    return _SPEC.sub(r"Check the options: \1", str(name))
 
 
 def is_formality(action: str) -> bool:

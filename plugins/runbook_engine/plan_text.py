@@ -16,21 +16,27 @@ def plan_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return `(label, text)` of the plan of a run's result; nothing empty, no names of internals."""
     plan = result["plan"]
     predictions = [p for p in plan.get("predicted") or () if isinstance(p.get("prediction"), Mapping)]
+    idle = changes_nothing(result)
     rows = [
         ("what", _what(plan)),
         ("where", f"{', '.join(plan['targets'])} (system {plan['system']})"),
         ("with", _pairs(plan["parameters"])),
-        ("steps", _steps(plan.get("steps") or {})),
+        ("steps", "0 changes" if idle else _steps(plan.get("steps") or {})),
         *(("takes back", u["summary"] or u["step"]) for u in plan["undos"]),
         *(("does", line) for line in _summaries(predictions)),
-        *(("data loss", line) for line in loss_lines(plan)),
-        ("takes", _duration(predictions, result.get("clocks") or {})),
-        ("space", _space(predictions)),
-        ("undo", plan.get("undo_how") or ""),
+        *(("data loss", line) for line in loss_lines(plan) if not idle),
+        ("takes", "" if idle else _duration(predictions, result.get("clocks") or {})),
+        ("space", "" if idle else _space(predictions)),
+        ("undo", "" if idle else plan.get("undo_how") or ""),
         ("approval", _approval(result)),
         ("lock", lock_line(result)),
     ]
     return [(label, text) for label, text in rows if text]
+
+
+def changes_nothing(result: Mapping[str, Any]) -> bool:
+    """Whether the steps of the plan have nothing to do: then nothing is lost, taken back or waited for."""
+    return (result.get("exit") or {}).get("name") in ("nothing_to_do", "nothing_changed")
 
 
 def _what(plan: Mapping[str, Any]) -> str:

@@ -144,12 +144,24 @@ def diff(change: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def findings_title(result: Mapping[str, Any]) -> str:
+    """Return the heading of the diagnosis: after a change, what was measured before it is no longer so."""
+    changes = (result["mitigation"] or result["undo"]) and not result["check_mode"] and not result["refusal"]
+    return "Measured before the change" if changes else "Findings"
+
+
+def headline(result: Mapping[str, Any]) -> str:
+    """Return how a run ended, in words: a failure before any change was not undone, it never happened."""
+    if result["exit"]["name"] == "failed_undone" and not result.get("undone"):
+        return "failed, nothing was changed"
+    return str(result["exit"]["name"]).replace("_", " ")
+
+
 def closing(result: Mapping[str, Any], folder: str, told: bool = False) -> list[str]:
     """Return the last lines: the state, why, what to do next (unless `told` already), where the result is."""
     end = result["exit"]
     status = {0: "ok", 1: "warn", 3: "changed"}.get(end["code"], "fail")
-    word = end["name"].replace("_", " ")
-    lines = paragraph(f"{word}: {end['reason']}", 2, SIGNS[status])
+    lines = paragraph(f"{headline(result)}: {end['reason']}", 2, SIGNS[status])
     broken = (result["gate"] or {}).get("break_glass")
     if broken:
         lines += paragraph(f"BREAK-GLASS: nobody approved this; given reason: {broken}", 2, "!")

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from runbook_engine import chain, state
+from runbook_engine import chain, commands, state
 from runbook_engine.gate import Refused
 from runbook_engine.reduce import reduce
 from runbook_engine.verdict import left_changed
@@ -24,7 +24,9 @@ def plan_undo(folder: Path, run: str, system: str, targets: list[str]) -> list[d
     result = reduce(events, head)
     if result["system"] != system:
         raise Refused(
-            "undo", f"Run {run} was on the system {result['system']}, not {system}.", "choose its inventory"
+            "undo",
+            f"Run {run} was on the system {result['system']}, not {system}.",
+            "list the runs: runbook runs",
         )
     already = _undone_later(folder, run)
     items = [
@@ -32,7 +34,9 @@ def plan_undo(folder: Path, run: str, system: str, targets: list[str]) -> list[d
     ]
     if not items:
         raise Refused(
-            "undo", f"Run {run} left nothing that a recorded undo takes back.", "look at its record"
+            "undo",
+            f"Run {run} left nothing that a recorded undo takes back.",
+            f"see what it did: {commands.about(result, 'show-run', run)}",
         )
     away = sorted({i["host"] for i in items} - set(targets))
     if away:
@@ -40,6 +44,27 @@ def plan_undo(folder: Path, run: str, system: str, targets: list[str]) -> list[d
             "undo", f"Run {run} changed hosts that are no targets now: {', '.join(away)}.", "widen --limit"
         )
     return items
+
+
+def newest_change(folder: Path) -> state.RunFolder | None:
+    """Return the newest run with a change in place, of the system and the inventories of the newest run.
+
+    None when there is none. A rehearsal has other inventories than the real system: neither is taken for
+    the other.
+    """
+    same: tuple[Any, ...] | None = None
+    for source in state.list_runs(folder):
+        try:
+            result = state.load_result(source)
+        except ValueError:
+            continue
+        if not result or not result.get("system"):
+            continue
+        place = (result["system"], tuple(commands.overlays(result)))
+        same = same or place
+        if place == same and {s["id"] for s in left_changed(result)} - _undone_later(folder, source.run):
+            return source
+    return None
 
 
 def _items(step: dict[str, Any]) -> list[dict[str, Any]]:

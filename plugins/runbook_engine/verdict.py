@@ -138,8 +138,10 @@ def _unreachable(result: dict[str, Any]) -> dict[str, Any] | None:
     lost = [s for s in result["steps"] if s["status"] == "unreachable"]
     if not lost:
         return None
-    reason = f"{lost[0]['host']} could not be reached in {_name(lost[0])}: {lost[0].get('msg', '')}".rstrip(
-        ": "
+    reason = (
+        f"{lost[0]['host']} could not be reached in {lost[0]['name']!r}: {lost[0].get('msg', '')}".rstrip(
+            ": "
+        )
     )
     if left_changed(result):
         name = "verification_failed" if lost[0]["phase"] == "verify" else "failed"
@@ -161,7 +163,10 @@ def _plan(result: dict[str, Any]) -> dict[str, Any]:
         )
     if any(s["changed"] for s in steps):
         return exit_of("planned", "The plan has changes; nothing was changed yet.", _apply_hint(result))
-    return exit_of("nothing_to_do", "The mitigation would change nothing.", "none")
+    said = [str((s.get("prediction") or {}).get("summary") or "") for s in steps]
+    why = "; ".join(dict.fromkeys(text for text in said if text))
+    reason = f"The mitigation would change nothing{': ' if why else ''}{why}"
+    return exit_of("nothing_to_do", f"{reason}.", "none")
 
 
 def _applied(result: dict[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def list_runs(args: argparse.Namespace) -> int:
             damaged = True
             sys.stderr.write(f"runbook: run {folder.run}: {error}\n")
     if args.json:
-        keys = ("run", "system", "mode", "mitigation", "started_at", "duration_s", "exit")
+        keys = ("run", "system", "mode", "mitigation", "started_at", "duration_s", "rehearsal", "exit")
         _json([{key: r[key] for key in keys} | {"runbook": r["runbook"].get("name")} for r in results])
     else:
         print_runs(make_console(), results)
@@ -133,6 +133,8 @@ def _last_runs(where: Path) -> dict[tuple[str, str], dict[str, Any]]:
             result = state.load_result(folder)
         except (OSError, ValueError):
             continue
+        if isinstance(result, dict) and result.get("rehearsal"):
+            continue  # it says nothing of the real system
         if isinstance(result, dict) and result.get("exit") and isinstance(result.get("runbook"), dict):
             last.setdefault((result.get("system") or "", result["runbook"].get("name") or ""), result)
     return last

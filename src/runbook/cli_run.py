@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from runbook_engine import approval, commands, state
 from runbook_engine.errors import UsageError
+from runbook_engine.undo import newest_change
 from runbook_engine.verdict import CODES, left_changed
 
 from runbook.catalog import find_declaration, find_mitigation, find_runbook, find_system
@@ -77,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
 
 def undo(args: argparse.Namespace) -> int:
     """`runbook undo RUN`: plan to take a run's changes back; with --apply, ask and do it."""
+    if args.run == "last":
+        args.run = _newest_change(args)
     folder, result = recorded(args)
     name = (result.get("runbook") or {}).get("name")
     if not name or not result.get("system"):
@@ -92,6 +95,15 @@ def undo(args: argparse.Namespace) -> int:
         variables={"undo": folder.run}, what=f"undo of {folder.run}",
     )  # fmt: skip
     return _go(asked, changing=True)
+
+
+def _newest_change(args: argparse.Namespace) -> str:
+    found = newest_change(state.state_dir(args.state))
+    if found is None:
+        raise UsageError(
+            "No recorded change is in place: there is nothing to undo.", "list the runs: runbook runs"
+        )
+    return found.run
 
 
 def resume(args: argparse.Namespace) -> int:

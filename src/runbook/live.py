@@ -97,6 +97,7 @@ class LiveView:
         self._progress: dict[str, Any] = {}
         self._said = 0.0
         self._note = ""
+        self._noted = True
         self._live: Live | None = None
 
     def started(self, folder: state.RunFolder) -> None:
@@ -110,6 +111,10 @@ class LiveView:
 
     def poll(self) -> None:
         """Draw what is new."""
+        if not self._noted:
+            # Not in `stopping`: that is called from a signal handler, which may have cut into a print.
+            self._noted = True
+            self._console.print(Text(f"{self._clock()}  {self._note}"))
         if self._folder is None:
             return
         for event in self._new(self._folder.events, 0):
@@ -123,9 +128,8 @@ class LiveView:
 
     def stopping(self, now: bool) -> None:
         """Say that a stop was asked for."""
-        self._note = "stopping now" if now else "stopping after this step; Ctrl-C again to stop now"
-        if self._live is None:
-            self._console.print(Text(f"{self._clock()}  {self._note}"))
+        self._note = "stopping now" if now else "finishing the current step; Ctrl-C again to stop it now"
+        self._noted = False
 
     def ended(self) -> None:
         """Draw the last step and leave the terminal as it was."""

@@ -144,7 +144,7 @@ def _undo(commands: Any) -> Parser:
     command: Parser = commands.add_parser(
         "undo", help="plan to take a run's changes back; with --apply, do it"
     )
-    command.add_argument("run", metavar="RUN")
+    command.add_argument("run", metavar="RUN", help="a run id, or `last`: the newest with a change in place")
     _changing(command)
     _outputs(command)
     return command

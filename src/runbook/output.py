@@ -168,7 +168,7 @@ def print_runs(console: Console, results: Iterable[Mapping[str, Any]]) -> None:
             result["run"],
             result.get("system") or "-",
             (result.get("runbook") or {}).get("name") or "-",
-            result.get("mode") or "-",
+            (result.get("mode") or "-") + (" (rehearsal)" if result.get("rehearsal") else ""),
             Text(ended["name"].replace("_", " "), style=exit_style(ended["code"])),
         )
     console.print(table if table.row_count else Text("No run is recorded here."))

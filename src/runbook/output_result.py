@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
-from runbook_engine import commands, plan_text
+from runbook_engine import commands, plan_text, render
 
 from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, exit_style, near, readable, seconds
 
@@ -21,8 +21,12 @@ _MAX_DIFF_LINES = 60
 
 def print_result(console: Console, result: Mapping[str, Any], verdict: bool = True) -> None:
     """Print a run as it ended: findings, recommendation or plan, and the verdict unless more is to come."""
+    if result["refusal"]:
+        # What was measured has no part in a refusal.
+        print_verdict(console, result)
+        return
     if result["findings"]:
-        print_findings(console, result["findings"], "Findings")
+        print_findings(console, result["findings"], render.findings_title(result))
     if result["mode"] == "diagnose":
         print_recommendation(console, result)
     elif result["plan"] is not None:
@@ -122,11 +126,17 @@ def diff_lines(diffs: Iterable[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def _shouted(headline: str) -> str:
+    """The state in capitals, what is added to it as it is: `FAILED, nothing was changed`."""
+    state, comma, more = headline.partition(",")
+    return state.upper() + comma + more
+
+
 def print_verdict(console: Console, result: Mapping[str, Any]) -> None:
     """Print the one sentence that counts, why, and what to do next."""
     ended = result["exit"]
     line = Text("\n")
-    line.append(ended["name"].replace("_", " ").upper(), style=exit_style(ended["code"]))
+    line.append(_shouted(render.headline(result)), style=exit_style(ended["code"]))
     line.append(f"  {ended['reason']}")
     console.print(line)
     if ended["name"] == "planned":

@@ -9,6 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from runbook_engine import commands
+from runbook_engine.plan_text import changes_nothing
+from runbook_engine.render import findings_title, headline
+
 from runbook.output_result import diff_lines, plan_rows
 from runbook.output_text import SEVERITY_ORDER, exit_tone, fact_rows, is_formality, readable, seconds
 
@@ -43,7 +47,12 @@ class Report:
     @property
     def verdict(self) -> str:
         """The exit's name for readers."""
-        return str(self.result["exit"]["name"]).replace("_", " ")
+        return headline(self.result)
+
+    @property
+    def findings_title(self) -> str:
+        """What stands above the diagnosis."""
+        return findings_title(self.result)
 
     @property
     def tone(self) -> str:
@@ -104,6 +113,8 @@ class Report:
     @property
     def losses(self) -> list[tuple[str, list[tuple[str, str]]]]:
         """Data loss as the steps measured it: step name and its facts."""
+        if changes_nothing(self.result):
+            return []
         return [
             (step["name"], fact_rows(step["data_loss"]))
             for step in self.steps
@@ -112,7 +123,9 @@ class Report:
 
     @property
     def loss_window(self) -> str:
-        """The data-loss window in a few words."""
+        """The data-loss window in a few words; "" when there was nothing to do: then nothing is claimed."""
+        if changes_nothing(self.result):
+            return ""
         for step in self.steps:
             loss = step.get("data_loss") or (step.get("prediction") or {}).get("data_loss")
             if isinstance(loss, Mapping) and isinstance(loss.get("backup_age_s"), int | float):
@@ -182,25 +195,20 @@ class Report:
     def commands(self) -> list[str]:
         """How to run the same again, at two doors."""
         system, plan = self.result["system"] or "SYSTEM", self.result["mode"] == "plan"
-        wrapper, plain = (
-            [f"runbook run {system} {self.runbook}"],
-            [f"ansible-playbook -i inventories/{system} playbooks/{self.result['playbook']}"],
-        )
+        plain = [f"ansible-playbook -i inventories/{system} playbooks/{self.result['playbook']}"]
+        plain += [f"-i {path}" for path in commands.overlays(self.result)]
         if self.result["undo"]:
-            wrapper, plain = (
-                [f"runbook undo {self.result['undo']}"],
-                [*plain, f"-e undo={self.result['undo']}"],
-            )
+            wrapper = commands.undo(self.result, self.result["undo"], apply=not plan)
+            plain.append(f"-e undo={self.result['undo']}")
         elif self.result["mitigation"]:
-            wrapper.append(f"--mitigation {self.result['mitigation']}")
+            wrapper = commands.mitigate(self.result, self.result["mitigation"], apply=not plan)
             plain.append(f"-e mitigation={self.result['mitigation']}")
-        for name, value in self.result["parameters"].items():
-            wrapper.append(f"--param {name}={readable(value)}")
-            plain.append(f"-e {name}={readable(value)}")
+        else:
+            wrapper = commands.measure(self.result)
+        plain += [f"-e {name}={readable(value)}" for name, value in self.result["parameters"].items()]
         if self.result["mitigation"] or self.result["undo"]:
-            wrapper += [] if plan else ["--apply"]
             plain.append("--check --diff" if plan else f"-e confirm={system}")
-        return [" ".join(wrapper), " ".join(plain)]
+        return [wrapper, " ".join(plain)]
 
     @property
     def facts(self) -> list[tuple[str, str]]:

@@ -86,6 +86,8 @@ def test_on_a_terminal_the_name_has_to_be_typed_after_the_plan(
     os.close(theirs)
     assert process.returncode == code, out
     assert out.index("+ok") < out.index("Type tiny to do this")
+    assert "PLANNED" not in out
+    assert "--apply" not in out
     assert cli.file.read_text() == left
 
 
@@ -124,7 +126,7 @@ def test_one_interrupt_stops_after_the_current_step(cli: Cli) -> None:
     process.send_signal(signal.SIGINT)
     out = process.communicate(timeout=60)[0]
     assert process.returncode == 5, out
-    assert "stopping after this step" in out
+    assert "finishing the current step; Ctrl-C again to stop it now" in out
     results = [json.loads((run / "result.json").read_text()) for run in cli.runs]
     steps = next(r for r in results if not r["check_mode"])["steps"]
     assert [s["status"] for s in steps if s["name"].startswith("Wait")] == ["ok"]

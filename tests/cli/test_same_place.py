@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,19 @@ def test_another_inventory_is_refused(cli: Cli, overlay: str, tmp_path: Path, co
     recorded = json.loads((cli.runs[-1] / "result.json").read_text())
     assert len(cli.runs) == len(before) + 1, again.stderr
     assert recorded["asked"]["inventories"][1:] == [str(cli.project / overlay)]
+
+
+def test_undo_last_is_the_newest_change_in_place_and_a_refusal_is_short(cli: Cli) -> None:
+    assert cli(*RUN, "--mitigation", "rewrite", "--apply", "--confirm", "tiny").returncode == 0
+    changed = cli.runs[-1].name
+    assert cli(*RUN).returncode == 0
+    refused = cli("undo", "last")
+    assert f"undo of {changed}" in refused.stdout
+    # The change of the tiny runbook has no recorded undo.
+    assert refused.returncode == 4, refused.stderr
+    assert "Findings" not in refused.stdout
+    assert f"Next: see what it did: runbook show-run {changed}" in refused.stdout
+    # A run that only looked leaves nothing to take back.
+    for run in cli.runs[:2]:
+        shutil.rmtree(run)
+    assert "nothing to undo" in cli("undo", "last").stderr

@@ -92,6 +92,9 @@ def test_restore_undo_and_release(postgres: PostgresServer, options: RestoreOpti
     again = restore(options)
     assert not again["changed"]
     assert "already" in again["msg"]
+    assert options.run in again["msg"]
+    assert again["prediction"]["summary"] == again["msg"]
+    assert again["data_loss"] == {}
 
     undone = job_undo.undo(replace(options, check_mode=True))
     assert rows_of(postgres, live) == 1000

@@ -18,12 +18,14 @@ def predicted(plan: Plan, options: RestoreOptions, loss: Dict[str, Any]) -> Dict
     changes = options.force or not plan.already
     if plan.resume and not options.switch:
         changes = False  # the backup is loaded and verified beside already, and no switch was asked for
+    message = _message(plan, options, changes)
     return {
         "changed": changes,
-        "msg": _message(plan, options, changes),
+        "msg": message,
         "diff": diff(plan, options, changes),
-        "prediction": prediction(plan, options),
-        "data_loss": loss,
+        # What is not done loses nothing; why it is not done is what the reader has to know.
+        "prediction": {**prediction(plan, options), **({} if changes else {"summary": message})},
+        "data_loss": loss if changes else {},
         "warnings": list(plan.warnings),
         "names": {"live": options.database, "restored": options.restored_name, "kept": options.before_name},
     }
@@ -33,10 +35,11 @@ def _message(plan: Plan, options: RestoreOptions, changes: bool) -> str:
     if changes:
         return "%s is restored from %s" % (options.database, options.key)
     if plan.already:
-        return "%s was restored from %s already; force: true restores it again" % (
-            options.database,
-            options.key,
-        )
+        mark = plan.live.mark if plan.live else None
+        return (
+            "%s was restored from %s already, by run %s; "
+            "to load it again: force: true (--param postgres_restore_force=true)"
+        ) % (options.database, options.key, mark.run if mark else "unknown")
     return "%s holds %s already, loaded and verified" % (plan.resume, options.key)
 
 
