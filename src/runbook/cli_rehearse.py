@@ -40,6 +40,8 @@ def rehearse(args: argparse.Namespace) -> int:
         # Again in namespaces of its own: no port, mount or process of the rehearsal is left or seen outside.
         return isolation.run([sys.executable, "-m", "runbook.cli", *sys.argv[1:]])
     console = make_console(stderr=args.json)
+    # Servers and data take a while: silence would look like hanging.
+    console.print(f"starting the stand-in of {args.system} …")
 
     def observer(phase: str) -> LiveView:
         console.rule(f"{args.system} · {args.runbook} · {phase}", align="left", characters="-")

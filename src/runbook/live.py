@@ -11,6 +11,7 @@ from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -162,7 +163,8 @@ class LiveView:
         line.append(right, style=f"not dim {style}")
         self._console.print(line, no_wrap=True, overflow="crop")
         for host, message in step.messages.items():
-            self._console.print(Text(f"       {host}: {message}", style=style))
+            said = Text(f"{host}: {message}", style=style)
+            self._console.print(Padding(said, (0, 0, 0, 7)))
 
     def _running(self) -> dict[str, Any]:
         """What the long step at hand says of itself."""

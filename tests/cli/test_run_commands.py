@@ -214,6 +214,7 @@ def test_a_state_folder_that_cannot_be_written_changes_nothing(cli: Cli) -> None
     done = cli(*APPLY, "--confirm", "tiny")
     assert done.returncode == 4, (done.stdout, done.stderr)
     assert str(cli.state) in done.stderr
+    assert "--state" in done.stderr
     assert cli.file.read_text() == "bad"
 
 

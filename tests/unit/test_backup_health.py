@@ -92,6 +92,12 @@ def test_last_nights_empty_dump_is_an_alarm_and_not_the_choice(any_s3: S3Server,
     assert result["backup"]["key"] == good
     reasons = {row["key"]: row["reason"] for row in result["findings"][3]["details"]}
     assert set(reasons) == {empty, stranger}
+    summaries = {found["check"]: found["summary"] for found in result["findings"]}
+    # Described once; whoever reads the other two is sent there.
+    assert [check for check, text in summaries.items() if reasons[empty] in text] == ["backup_rejected"]
+    assert empty in summaries["backup_rejected"]
+    for check in ("backup_newest", "backup_size_trend"):
+        assert summaries[check].endswith("see backup_rejected.")
     assert "20 B" in reasons[empty]
     assert "not a backup of this system" in reasons[stranger]
 

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from runbook_engine.state import RunFolder
 
-from runbook.live import LiveView
+from runbook.live import LiveView, StepView
 from runbook.output_text import clock, fact_rows, readable, seconds
 from runbook.report_timeline import LEFT, RIGHT, WIDTH, draw
 from runbook.report_write import write_junit
@@ -133,7 +133,7 @@ def test_what_is_swallowed_is_never_stored(tmp_path: Path) -> None:
 
 def test_environment_names_are_found_in_inventories(tmp_path: Path) -> None:
     (tmp_path / "a.yml").write_text(
-        'a: "{{ lookup(\'env\', \'ONE\') }}"\nc: env FOUR\n'
+        "a: \"{{ lookup('env', 'ONE') }}\"\nc: env FOUR\n"
         'b: \'{{ lookup("ansible.builtin.env", "TWO", "THREE") }}\'\n'
     )
     assert looked_up(tmp_path) == {"ONE", "TWO", "THREE"}
@@ -173,3 +173,13 @@ def test_live_view_has_one_line_per_step_that_matters(tmp_path: Path) -> None:
     assert "b: no space left" in lines[1]
     assert "12 of 50 MB read" in out.getvalue()
     assert "Step 4" in lines[-1]
+
+
+def test_a_long_message_of_a_step_stays_below_its_step() -> None:
+    out = io.StringIO()
+    view = LiveView(Console(file=out, width=80), None)
+    view._line(StepView(1, "Measure", "diagnose", "x", {"h": "failed"}, {"h": "much to say " * 20}))
+    lines = out.getvalue().splitlines()
+    assert len(lines) > 3
+    assert all(line.startswith(" " * 7) for line in lines[1:])
+    assert max(map(len, lines)) <= 80

@@ -99,12 +99,15 @@ def _newest(found: Found) -> Dict[str, Any]:
         )
     summary = "The newest good backup is %s (%s)." % (chosen.key, size_text(chosen.size))
     if passed_over:
-        summary = "%s %d newer %s turned down: %s: %s." % (
+        why = "see backup_rejected"
+        if not _is_alarming(passed_over[0], found.now):
+            # Only what is alarming is described there.
+            why = "%s: %s" % (passed_over[0].key, passed_over[0].reason)
+        summary = "%s %d newer %s turned down: %s." % (
             summary,
             len(passed_over),
             "one was" if len(passed_over) == 1 else "ones were",
-            passed_over[0].key,
-            passed_over[0].reason,
+            why,
         )
     status = "warn" if passed_over or found.all_warnings else "ok"
     return finding(
@@ -138,7 +141,7 @@ def _size_trend(found: Found) -> Dict[str, Any]:
         return finding(
             "backup_size_trend",
             "fail",
-            "%s is too small: %s." % (small[0].key, small[0].reason),
+            "The newest one is too small (%s): see backup_rejected." % size_text(small[0].size),
             observed=small[0].size,
             details={"too_small": [r.key for r in small]},
         )
@@ -169,7 +172,12 @@ def _earlier_sizes(found: Found, before: datetime, suffix: str) -> List[int]:
 
 def _rejected(found: Found) -> Dict[str, Any]:
     rejected = found.selection.rejected
-    alarming = [r for r in rejected if _is_alarming(r, found.now)]
+    # The newest first: it is the one that the other findings point to.
+    alarming = sorted(
+        (r for r in rejected if _is_alarming(r, found.now)),
+        key=lambda r: str(r.timestamp or r.last_modified or ""),
+        reverse=True,
+    )
     counts = {kind: sum(r.kind == kind for r in rejected) for kind in sorted({r.kind for r in rejected})}
     summary = "No object was turned down."
     if rejected:

@@ -143,8 +143,9 @@ def require_psycopg2() -> None:
 
 def connection_error(error: Exception, where: str) -> OncallError:
     """Return the domain error for a connection that failed with a psycopg2 `error`."""
-    got = " ".join(str(error).split())
-    low = got.lower()
+    low = " ".join(str(error).split()).lower()
+    # What libpq adds in a line of its own is a question to the reader; in one sentence it ends with a stop.
+    got = ": ".join(line.strip() for line in str(error).splitlines() if line.strip()).rstrip("?")
     kind, next_step = "unreachable", "see whether the server runs and read the end of its log"
     if "database" in low and "does not exist" in low:
         kind, next_step = "no_database", "check the database's name: list them with psql -l"
