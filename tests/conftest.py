@@ -95,3 +95,18 @@ def ssh_host(server_folder: Path) -> Iterator[SshServer]:
     server.start()
     yield server
     server.stop()
+
+
+# Each of these takes seconds per case: `make test` runs them on one PostgreSQL, `make proof` on every one.
+_ON_ONE_SERVER = ("faults/", "unit/restore/test_job.py", "unit/restore/test_job_restore.py", "rehearsal/")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave the slow combinations to the whole proof."""
+    for item in items:
+        place = str(item.path.relative_to(ROOT / "tests"))
+        if place.startswith(_ON_ONE_SERVER) and "[system-" in item.name:
+            item.add_marker(pytest.mark.slow)
+        if item.get_closest_marker("containers"):
+            item.add_marker(pytest.mark.slow)

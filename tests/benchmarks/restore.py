@@ -91,7 +91,8 @@ class RestoreBench:
             "database": "ours", "bucket": dataset.BUCKET, "prefix": f"{suffix}/",
             "pattern": r"bench-(?P<timestamp>[0-9TZ-]+)\." + suffix.replace(".", r"\."),
             "timestamp_format": "%Y-%m-%dT%H-%M-%SZ", "endpoint_url": self.s3.endpoint, "region": "auto",
-            "access_key": self.s3.access_key, "secret_key": self.s3.secret_key, "jobs": jobs, "allow_other_database": True,
+            "access_key": self.s3.access_key, "secret_key": self.s3.secret_key, "jobs": jobs,
+            "allow_other_database": True,
             "login_host": "127.0.0.1", "login_port": self.server.port, "login_user": self.server.superuser,
             "login_password": self.server.password, "client_dir": str(self.server.binaries.bin_dir),
         }  # fmt: skip

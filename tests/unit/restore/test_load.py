@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -95,7 +96,8 @@ def test_rows_after_the_error_are_not_waited_for(sessions: Sessions) -> None:
         yield from head()
         yield ev.CopyStart("public.t", "", "COPY public.t FROM stdin;")
         yield ev.CopyData(b"not a number\tx\n")
-        for _ in range(20_000):
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
             yield ev.CopyData(b"1\tx\n" * 1000)
         pytest.fail("the loader read on after the server had refused a row")
 
