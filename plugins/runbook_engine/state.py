@@ -152,7 +152,8 @@ def unusable(state: Path, error: OSError) -> StateError:
     """Return the error of a state folder that cannot be written."""
     return StateError(
         f"The run cannot be recorded in {state}: {error.strerror or error}.",
-        "make room or permission there, or choose another folder with --state or RUNBOOK_STATE; nothing was changed",
+        "make room or permission there, or choose another folder with --state or RUNBOOK_STATE; "
+        "nothing was changed",
     )
 
 

@@ -126,12 +126,15 @@ def _cut_short(result: dict[str, Any]) -> dict[str, Any] | None:
     left = left_changed(result)
     if left and all(s["status"] == "started" for s in left):
         reason = f"The run {what} in {_name(left[0])}; its change may be in place, whole or in part."
-        return exit_of("failed", reason, "diagnose again; then plan the same again, it goes on where it can")
+        again = "diagnose again; then plan the same again, it goes on where it can"
+        if _is_wrapper(result):
+            again = f"{_measure_hint(result)}; then plan the same again, it goes on where it can"
+        return exit_of("failed", reason, again)
     if left:
         return exit_of("failed", f"The run {what}; a change is in place.", _undo_hint(result))
     if lost:
         return exit_of("lock_held", f"The run {what}; nothing was changed.", "look who holds the lock")
-    return exit_of("aborted", f"The run {what}; nothing was changed.", "start again")
+    return exit_of("aborted", f"The run {what}; nothing was changed.", _again_hint(result))
 
 
 def _unreachable(result: dict[str, Any]) -> dict[str, Any] | None:
@@ -232,6 +235,17 @@ def _apply_hint(result: dict[str, Any]) -> str:
         )
         return f"apply it: {again}"
     return f"apply it: the same command without --check, with confirm={result['system'] or '<system>'}"
+
+
+def _again_hint(result: dict[str, Any]) -> str:
+    if not _is_wrapper(result) or not result["system"]:
+        return "start again"
+    if result["undo"]:
+        return f"start again: {commands.undo(result, result['undo'], apply=not result['check_mode'])}"
+    if result["mitigation"]:
+        again = commands.mitigate(result, result["mitigation"], apply=not result["check_mode"])
+        return f"start again: {again}"
+    return f"start again: {commands.measure(result)}"
 
 
 def _measure_hint(result: dict[str, Any]) -> str:

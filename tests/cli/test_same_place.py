@@ -40,6 +40,9 @@ def test_what_is_suggested_can_be_pasted_and_stays_on_the_stand_in(cli: Cli, ove
     assert (cli.root / "other").read_text() == "ok"
     assert cli.file.read_text() == "bad"
     assert json.loads((cli.runs[-1] / "result.json").read_text())["rehearsal"] is True
+    # Nothing of it is about the real system.
+    assert "never" in cli("list").stdout
+    assert "(rehearsal)" in cli("runs").stdout
 
 
 @pytest.mark.parametrize("command", ["undo", "resume"])

@@ -16,7 +16,7 @@ PLAN: dict[str, Any] = {
 
 
 def _result(
-    *steps: dict[str, Any], door: str = "runbook", check: bool = False, **opened: Any
+    *steps: dict[str, Any], door: str = "runbook", check: bool = False, ended: str = "finished", **opened: Any
 ) -> dict[str, Any]:
     given: dict[str, Any] = {
         "system": "barn",
@@ -48,7 +48,7 @@ def _result(
         )
         if given["undo"]:
             data.append(("undo.done", {"run": given["undo"], "steps": ["1@h"]}))
-    data.append(("run.finished", {"ended": "finished", "hosts": {}}))
+    data.append(("run.finished", {"ended": ended, "hosts": {}}))
     at = "2026-11-21T06:43:00.000000Z"
     events = [{"n": n, "at": at, "type": kind, "data": d} for n, (kind, d) in enumerate(data, 1)]
     return reduce.reduce(events, chain.Head(len(events), "0"))
@@ -119,3 +119,15 @@ def test_the_check_of_the_options_is_named_for_a_reader() -> None:
         == "Check the options: Look at it"
     )
     assert step_name("Look at it") == "Look at it"
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        ({"status": "skipped"}, "start again: runbook run barn door-stuck --mitigation oil --apply"),
+        ({"status": "started"}, "measure again: runbook run barn door-stuck; then plan the same again"),
+    ],
+)
+def test_after_an_interrupt_the_next_step_is_a_command(step: dict[str, Any], said: str) -> None:
+    result = _result(step, ended="interrupted", mitigation="oil")
+    assert result["exit"]["next_step"].startswith(said)
