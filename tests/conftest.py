@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -15,6 +16,10 @@ from runbook.rehearsal.s3_server import S3Server, available_servers
 from runbook.rehearsal.ssh_server import SshServer
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A shell starts background jobs deaf to Ctrl-C, and so would be every command under test.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
