@@ -141,7 +141,7 @@ def _size_trend(found: Found) -> Dict[str, Any]:
         return finding(
             "backup_size_trend",
             "fail",
-            "The newest one is too small (%s): see backup_rejected." % size_text(small[0].size),
+            "The newest one is too small (%s): see backup_rejected." % size_text(small[0].size or 0),
             observed=small[0].size,
             details={"too_small": [r.key for r in small]},
         )
