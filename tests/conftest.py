@@ -42,7 +42,8 @@ def postgres_binaries(request: pytest.FixtureRequest) -> PostgresBinaries:
 def postgres(postgres_binaries: PostgresBinaries, server_folder: Path) -> Iterator[PostgresServer]:
     """A running server, shared by the tests of one process: use `database` for a database of your own."""
     settings = {"max_prepared_transactions": "8", "wal_level": "logical"}
-    folder = server_folder / f"pg-{postgres_binaries.label}"
+    # Tests of another server may come in between: then this one is made anew.
+    folder = server_folder / f"pg-{postgres_binaries.label}-{uuid.uuid4().hex[:6]}"
     server = PostgresServer(postgres_binaries, folder, settings=settings)
     server.create()
     server.start()

@@ -4,12 +4,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,16 +17,6 @@ from runbook_engine.errors import RecordError
 from runbook_engine.ids import timestamp
 from runbook_engine.plain import plain
 from runbook_engine.reduce import reduce
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Let a signal wait: raised between the write and the new head it would break the chain for good."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class RecordWriter:
@@ -42,6 +30,7 @@ class RecordWriter:
     ) -> None:
         self.folder = folder
         self.head = chain.genesis(folder.run)
+        self._pending: tuple[int, int, chain.Head] | None = None
         self._on_event = on_event
         self._file = os.open(folder.events, os.O_WRONLY | os.O_APPEND)
         # Held as long as this process or a worker of it lives, however it ends: see `settled`.
@@ -50,20 +39,37 @@ class RecordWriter:
 
     def append(self, kind: str, data: dict[str, Any]) -> None:
         """Store one event durably. A line is written whole or not at all: a part is cut off again."""
+        self._settle()
         stored = plain(data)
         at = timestamp()
         line, head = chain.seal(self.head, at, kind, stored)
-        with _uninterrupted():
-            before = os.fstat(self._file).st_size
-            try:
-                self._write(line)
-                os.fsync(self._file)
-            except OSError:
-                os.ftruncate(self._file, before)
-                raise
-            self.head = head
+        before = os.fstat(self._file).st_size
+        self._pending = (before, len(line), head)
+        try:
+            self._write(line)
+            os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, before)
+            self._pending = None
+            raise
+        self._settle()
         if self._on_event is not None:
             self._on_event({"n": head.events, "at": at, "type": kind, "data": stored})
+
+    def _settle(self) -> None:
+        """Take over the head of the last event that is whole in the file, and cut off a part of one.
+
+        A signal raises anywhere in an append, and blocking it helps only where there is no other thread: so
+        what is in the file decides, not how far the code got.
+        """
+        if self._pending is None:
+            return
+        before, length, head = self._pending
+        if os.fstat(self._file).st_size == before + length:
+            self.head = head
+        else:
+            os.ftruncate(self._file, before)
+        self._pending = None
 
     def finish(self, data: dict[str, Any]) -> dict[str, Any]:
         """Append `run.finished`, write the result, and return it."""
