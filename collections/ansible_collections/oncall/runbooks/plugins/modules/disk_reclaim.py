@@ -109,8 +109,7 @@ undo:
 
 from typing import Any, Dict
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim import reclaim
 
 
@@ -128,12 +127,7 @@ def main() -> None:
         "protected": {"type": "list", "elements": "path", "default": []},
         "evidence_dir": {"type": "path"},
     }
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    try:
-        result = reclaim(module.params, check_mode=module.check_mode)
-    except OncallError as exc:
-        module.fail_json(msg=exc.message, error=exc.as_dict())
-    module.exit_json(**result)
+    run_module(spec, reclaim)
 
 
 if __name__ == "__main__":

@@ -63,10 +63,18 @@ status:
   type: str
 """
 
-from ansible.module_utils.basic import AnsibleModule
+from typing import Any, Dict
+
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
+from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.health import measure_host
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import DEFAULTS
+
+
+def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
+    """Measure and return the module's result; nothing is ever changed."""
+    findings = measure_host(dict(params, thresholds=DEFAULTS))
+    return {"changed": False, "findings": findings, "status": worst(findings)}
 
 
 def main() -> None:
@@ -76,9 +84,7 @@ def main() -> None:
         "docker_root": {"type": "path", "default": ""},
         "timeout": {"type": "float", "default": 5.0},
     }
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    findings = measure_host(dict(module.params, thresholds=DEFAULTS))
-    module.exit_json(changed=False, findings=findings, status=worst(findings))
+    run_module(spec, run)
 
 
 if __name__ == "__main__":

@@ -167,13 +167,13 @@ import re
 import sys
 from typing import Any, Dict
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.lease.protocol import (
     KINDS,
     LockProtocol,
     open_store,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
@@ -210,7 +210,7 @@ REQUIRED_IF = [
 ]
 
 
-def run(options: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
+def run(options: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """Bring the lock to the state asked for and return the result; OncallError when that cannot be."""
     if not _NAME.fullmatch(options["name"]):
         raise UsageError(
@@ -232,12 +232,7 @@ def run(options: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
 
 def main() -> None:
     """Run as an Ansible module."""
-    module = AnsibleModule(argument_spec(), required_if=REQUIRED_IF, supports_check_mode=True)
-    try:
-        result = run(module.params, module.check_mode)
-    except OncallError as error:
-        module.fail_json(msg=error.message, error=error.as_dict())
-    module.exit_json(**result)
+    run_module(argument_spec(), run, required_if=REQUIRED_IF)
 
 
 if __name__ == "__main__":

@@ -260,16 +260,15 @@ duration_s:
 import time
 from typing import Any, Dict
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
+from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import argument_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.health import CHECKS, measure_health
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import threshold_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose import RUNTIME_SPEC
 
 
-def run(params: Dict[str, Any]) -> Dict[str, Any]:
+def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
     """Measure and return the module's result; nothing is ever changed."""
     started = time.monotonic()
     findings = measure_health(params)
@@ -295,12 +294,7 @@ def main() -> None:
         timeout={"type": "float", "default": 5.0},
         thresholds=threshold_spec(),
     )
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    try:
-        result = run(module.params)
-    except OncallError as exc:
-        module.fail_json(msg=exc.message, error=exc.as_dict())
-    module.exit_json(**result)
+    run_module(spec, run)
 
 
 if __name__ == "__main__":

@@ -109,8 +109,7 @@ undo:
 
 from typing import Any, Dict
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import argument_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.sessions import end_sessions
 
@@ -131,12 +130,7 @@ def main() -> None:
         include_superusers={"type": "bool", "default": False},
         grace={"type": "float", "default": 5.0},
     )
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    try:
-        result = end_sessions(module.params, check_mode=module.check_mode)
-    except OncallError as exc:
-        module.fail_json(msg=exc.message, error=exc.as_dict())
-    module.exit_json(**result)
+    run_module(spec, end_sessions)
 
 
 if __name__ == "__main__":

@@ -120,8 +120,7 @@ undo:
 
 from typing import Any, Dict
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import Login, argument_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose import (
     RUNTIME_SPEC,
@@ -154,12 +153,7 @@ def main() -> None:
         stop_timeout={"type": "float", "default": 30.0},
         timeout={"type": "float", "default": 60.0},
     )
-    module = AnsibleModule(argument_spec=spec, supports_check_mode=True)
-    try:
-        result = run(module.params, check_mode=module.check_mode)
-    except OncallError as exc:
-        module.fail_json(msg=exc.message, error=exc.as_dict())
-    module.exit_json(**result)
+    run_module(spec, run)
 
 
 if __name__ == "__main__":
