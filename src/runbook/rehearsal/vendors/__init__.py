@@ -1,0 +1,1 @@
+"""Stand-ins of vendors: small servers that keep state and refuse what the vendor refuses."""
