@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -56,3 +57,14 @@ class Cli:
 
     def json(self, *args: str) -> Any:
         return json.loads(self(*args, "--json").stdout)
+
+
+def tiny_project(folder: Path) -> Cli:
+    """The command on a fresh copy of the tiny project in `folder`, whose file says bad."""
+    made = Cli(folder)
+    shutil.copytree(Path(__file__).parent / "fixtures" / "tiny", made.project)
+    for name in ("plugins", "collections"):
+        (made.project / name).symlink_to(ROOT / name)
+    (made.project / "playbooks" / "roles").symlink_to(ROOT / "playbooks" / "roles")
+    made.file.write_text("bad")
+    return made

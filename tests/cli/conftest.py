@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
-from cli_under_test import ROOT, Cli
+from cli_under_test import Cli, tiny_project
 
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """The command on a fresh copy of the tiny project, whose file says bad."""
-    made = Cli(tmp_path)
-    shutil.copytree(Path(__file__).parent / "fixtures" / "tiny", made.project)
-    for name in ("plugins", "collections"):
-        (made.project / name).symlink_to(ROOT / name)
-    (made.project / "playbooks" / "roles").symlink_to(ROOT / "playbooks" / "roles")
-    made.file.write_text("bad")
-    return made
+    """A tiny project of one test's own."""
+    return tiny_project(tmp_path)

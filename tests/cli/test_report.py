@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from cli_under_test import Cli
+from cli_under_test import Cli, tiny_project
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "<script>document.title='owned'</script><img src=http://127.0.0.1:9/x>"
@@ -29,29 +29,25 @@ class _Elements(HTMLParser):
         self.addresses += [v or "" for k, v in attrs if k in ("src", "href", "xlink:href", "action", "data")]
 
 
-@pytest.fixture
-def report(cli: Cli, tmp_path: Path) -> Path:
-    """The report of an applied run whose finding carries markup."""
+@pytest.fixture(scope="module")
+def applied(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A project with an applied run whose finding carries markup; its report is `report.html`."""
+    cli = tiny_project(tmp_path_factory.mktemp("applied"))
     cli.file.write_text(EVIL)
-    path = tmp_path / "report.html"
-    done = cli(
-        "run",
-        "tiny",
-        "file-failure",
-        "--mitigation",
-        "rewrite",
-        "--apply",
-        "--confirm",
-        "tiny",
-        "--report",
-        str(path),
-    )
+    asked = ("run", "tiny", "file-failure", "--mitigation", "rewrite", "--apply", "--confirm", "tiny")
+    done = cli(*asked, "--report", str(cli.root / "report.html"))
     assert done.returncode == 0, done.stdout + done.stderr
-    return path
+    return cli
+
+
+@pytest.fixture
+def report(applied: Cli) -> Path:
+    """The report of that run."""
+    return applied.root / "report.html"
 
 
 def test_html_is_whole_and_harmless_and_markdown_says_the_same(
-    cli: Cli, report: Path, tmp_path: Path
+    applied: Cli, report: Path, tmp_path: Path
 ) -> None:
     page = report.read_text()
     found = _Elements(page)
@@ -60,7 +56,7 @@ def test_html_is_whole_and_harmless_and_markdown_says_the_same(
     assert not re.search(r"url\(|@import", page)
     assert report.stat().st_mode & 0o777 == 0o600
     markdown = tmp_path / "report.md"
-    done = cli("report", "last", str(markdown))
+    done = applied("report", "last", str(markdown))
     assert done.stdout == f"{markdown}\n"
     text = markdown.read_text()
     for word in (

@@ -116,7 +116,7 @@ class Engine:
             f"roles_path = {':'.join(map(str, roles))}\n"
             f"action_plugins = {FIXTURES}/action_plugins:{ROOT}/plugins/action\n"
             f"collections_path = {ROOT}/collections\n"
-            "callbacks_enabled = record\nlocalhost_warning = False\nshow_custom_stats = True\n"
+            "callbacks_enabled = record, warm\nlocalhost_warning = False\nshow_custom_stats = True\n"
             f"stdout_callback = {self.stdout_callback}\nlocal_tmp = {self.folder}/tmp\n"
             f"remote_tmp = {self.folder}/tmp\n"
         )
