@@ -70,12 +70,17 @@ def _wanted(args: argparse.Namespace) -> Any:
         if path:
             check_path(Path(path), report=path == args.report)
     scale = size(args.scale) / _SCALE_1
+    from runbook.rehearsal import cases, stack  # noqa: PLC0415
     from runbook.rehearsal import rehearse as play  # noqa: PLC0415
-    from runbook.rehearsal import stack, symptoms  # noqa: PLC0415
 
-    if args.fault not in symptoms.FAULTS:
+    if runbook.name not in cases.names():
         raise UsageError(
-            f"There is no fault {args.fault!r}. {nearest(args.fault, symptoms.FAULTS)}", "choose one"
+            f"There is no rehearsal of {runbook.name}. {nearest(runbook.name, cases.names())}", "choose one"
+        )
+    faults = [fault.name for fault in cases.find(runbook.name).symptoms]
+    if args.fault and args.fault not in faults:
+        raise UsageError(
+            f"There is no fault {args.fault!r} of {runbook.name}. {nearest(args.fault, faults)}", "choose one"
         )
     return play.Wanted(
         project,
@@ -85,6 +90,7 @@ def _wanted(args: argparse.Namespace) -> Any:
         args.fault,
         stack.Options(args.postgres, scale),
         (declared.recovery_minutes or play.TARGET_S / 60) * 60,
+        args.control,
     )
 
 

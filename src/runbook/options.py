@@ -219,7 +219,10 @@ def _rehearse(commands: Any) -> Parser:
     command.add_argument("system", metavar="SYSTEM")
     command.add_argument("runbook", metavar="RUNBOOK")
     command.add_argument("--scale", metavar="SIZE", default="50MB", help="size of the stand-in's data")
-    command.add_argument("--fault", metavar="NAME", default="corrupt-tables", help="what to break")
+    command.add_argument("--fault", metavar="NAME", default="", help="what to break (default: the runbook's)")
+    command.add_argument(
+        "--control", action="store_true", help="first prove that it finds nothing on a healthy system"
+    )
     command.add_argument("--postgres", metavar="LABEL", help="embedded, system or system-15")
     _outputs(command)
     return command

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from runbook.rehearsal import stack, symptoms
+from runbook.rehearsal import cases, stack
 from tests.benchmarks import commands
 from tests.benchmarks.measure import Bench, Target, Variant, Within
 
@@ -19,7 +19,7 @@ REHEARSAL = "rehearsal: fault, diagnose, plan, apply, verify, undo, compare"
 def broken_stack() -> Iterator[stack.Stack]:
     """Yield a stand-in whose database is damaged."""
     with stack.running(stack.Options()) as up:
-        symptoms.find("corrupt-tables").inject(up)
+        cases.find_fault("corrupt-tables").inject(up)
         yield up
 
 

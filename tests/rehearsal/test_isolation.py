@@ -70,13 +70,13 @@ def _members(namespace: str) -> list[int]:
 @needs_namespaces
 def test_a_disk_can_be_filled_and_healed_inside(tmp_path: Path) -> None:
     script = (
-        "from runbook.rehearsal import stack, symptoms, outside\n"
+        "from runbook.rehearsal import stack, cases, outside\n"
         "with stack.running(stack.Options(scale=0.2)) as made:\n"
         "    assert made.facts['postgres']['port'] == 5432 and made.facts['s3']['port'] == 9000\n"
         "    assert outside.service_error(made) == ''\n"
-        "    symptoms.find('disk-full').run('fault', made)\n"
+        "    cases.find_fault('disk-full').run('fault', made)\n"
         "    assert 'No space left on device' in outside.service_error(made)\n"
-        "    symptoms.find('disk-full').run('heal', made)\n"
+        "    cases.find_fault('disk-full').run('heal', made)\n"
         "    assert outside.service_error(made) == ''\n"
         "    print('done')\n"
     )

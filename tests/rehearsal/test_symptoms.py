@@ -8,7 +8,7 @@ import psycopg2
 import pytest
 from botocore.exceptions import ClientError
 
-from runbook.rehearsal import digest, seed, stack, store, symptoms
+from runbook.rehearsal import cases, digest, seed, stack, store
 from runbook.rehearsal.processes import StandInError
 
 
@@ -42,15 +42,15 @@ def test_a_healthy_stack_serves(standing: stack.Stack) -> None:
 
 
 def test_corrupt_tables(fresh: stack.Stack) -> None:
-    symptoms.find("corrupt-tables").run("fault", fresh)
+    cases.find_fault("corrupt-tables").run("fault", fresh)
     assert "invalid page" in _service_error(fresh)
     assert "invalid page" in fresh.server().log.read_text()
     with pytest.raises(StandInError, match="cannot be taken back"):
-        symptoms.find("corrupt-tables").run("heal", fresh)
+        cases.find_fault("corrupt-tables").run("heal", fresh)
 
 
 def test_the_digest_measures_a_damaged_table_block_by_block(fresh: stack.Stack) -> None:
-    symptoms.find("corrupt-tables").run("fault", fresh)
+    cases.find_fault("corrupt-tables").run("fault", fresh)
     with contextlib.closing(fresh.server().connect(seed.DATABASE)) as connection:
         before = digest.take(connection)
         unreadable = [part[:2] for part in before["rows"]["public.subscribers"] if part[2] == "unreadable"]
@@ -64,7 +64,7 @@ def test_the_digest_measures_a_damaged_table_block_by_block(fresh: stack.Stack) 
 
 
 def test_dropped_table(fresh: stack.Stack) -> None:
-    symptoms.find("dropped-table").run("fault", fresh)
+    cases.find_fault("dropped-table").run("fault", fresh)
     assert "does not exist" in _service_error(fresh)
 
 
@@ -77,10 +77,10 @@ def test_dropped_table(fresh: stack.Stack) -> None:
     ],
 )
 def test_a_server_fault_breaks_and_heals(name: str, says: str, fresh: stack.Stack) -> None:
-    symptoms.find(name).run("fault", fresh)
+    cases.find_fault(name).run("fault", fresh)
     with pytest.raises(AssertionError, match=says):
         assert _service_error(fresh) == ""
-    symptoms.find(name).run("heal", fresh)
+    cases.find_fault(name).run("heal", fresh)
     fresh.server().answers()
     assert _service_error(fresh) == ""
 
@@ -90,25 +90,25 @@ def test_a_server_fault_breaks_and_heals(name: str, says: str, fresh: stack.Stac
 )
 def test_a_store_fault_breaks_and_heals(name: str, code: str, standing: stack.Stack) -> None:
     before = _list(standing)
-    symptoms.find(name).run("fault", standing)
+    cases.find_fault(name).run("fault", standing)
     try:
         with pytest.raises(ClientError, match=code):
             _list(standing)
     finally:
-        symptoms.find(name).run("heal", standing)
+        cases.find_fault(name).run("heal", standing)
     assert _list(standing) == before
 
 
 def test_stale_backup_leaves_only_old_nights(fresh: stack.Stack) -> None:
     good = fresh.facts["backups"]["good"]
-    symptoms.find("stale-backup").run("fault", fresh)
+    cases.find_fault("stale-backup").run("fault", fresh)
     left = _list(fresh)
     assert len(left) == store.NIGHTS - 3
     assert max(left) < good
 
 
 def test_empty_bucket(fresh: stack.Stack) -> None:
-    symptoms.find("empty-bucket").run("fault", fresh)
+    cases.find_fault("empty-bucket").run("fault", fresh)
     assert _list(fresh) == []
 
 
@@ -116,9 +116,9 @@ def test_disk_full_is_refused_where_the_disk_is_not_ours(standing: stack.Stack) 
     if standing.facts["isolation"] == "namespace":
         pytest.skip("this test process is isolated itself")
     with pytest.raises(StandInError, match="only filled inside a namespace"):
-        symptoms.find("disk-full").run("fault", standing)
+        cases.find_fault("disk-full").run("fault", standing)
 
 
 def test_an_unknown_fault_names_the_known(standing: stack.Stack) -> None:
     with pytest.raises(StandInError, match="there are: corrupt-tables"):
-        symptoms.find("gremlins")
+        cases.find_fault("gremlins")

@@ -27,12 +27,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--stack", type=Path, required=True, help="its stack.json")
         if name != "down":
             command.add_argument("fault", help="one of the names that `faults` lists")
+            command.add_argument("--runbook", default="", help="whose fault it is, if two have that name")
             command.add_argument("--picture", type=Path, help="file to keep the state before the runbook in")
     commands.add_parser("faults", help="list the faults")
     rehearse = commands.add_parser("rehearse", help="break the stand-in, run the runbook, score it")
     rehearse.add_argument("system")
     rehearse.add_argument("runbook")
-    rehearse.add_argument("--fault", default="corrupt-tables", help="one of the names that `faults` lists")
+    rehearse.add_argument("--fault", default="", help="one of the names that `faults` lists for the runbook")
+    rehearse.add_argument("--control", action="store_true", help="first prove that health is no finding")
     rehearse.add_argument("--state", type=Path, help="the state folder")
     rehearse.add_argument("--postgres", help="embedded, system or system-15; default: the first that runs")
     rehearse.add_argument("--scale", type=float, default=1.0, help="size of the data, 1 is about 50 MB")
@@ -57,11 +59,11 @@ def _run(options: argparse.Namespace) -> int:
     if options.command == "rehearse":
         return _rehearse(options)
     # Imported here: the first process of a namespace needs none of it.
-    from runbook.rehearsal import stack, symptoms  # noqa: PLC0415
+    from runbook.rehearsal import cases, stack  # noqa: PLC0415
 
     if options.command == "faults":
-        for fault in symptoms.FAULTS.values():
-            print(f"{fault.name:22} {fault.describe}")  # noqa: T201
+        for runbook, fault in cases.faults():
+            print(f"{runbook:24} {fault.name:24} {fault.describe}")  # noqa: T201
     elif options.command == "keep":
         wanted = stack.Options(options.postgres, options.scale, options.disk)
         stack.keep(wanted, options.folder, options.stack)
@@ -72,7 +74,7 @@ def _run(options: argparse.Namespace) -> int:
         stack.down(stack.Stack(options.stack))
     else:
         there = stack.Stack(options.stack)
-        symptoms.find(options.fault).run(options.command, there)
+        cases.find_fault(options.fault, options.runbook).run(options.command, there)
         if options.picture:
             from runbook.rehearsal import outside  # noqa: PLC0415
 
@@ -95,6 +97,7 @@ def _rehearse(options: argparse.Namespace) -> int:
         state_dir(options.state),
         options.fault,
         stack.Options(options.postgres, options.scale),
+        control=options.control,
     )
     score, folder = rehearse.rehearse(wanted, say=_say)
     print(score.line(folder / "rehearsal.json"))  # noqa: T201

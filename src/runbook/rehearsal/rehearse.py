@@ -1,9 +1,9 @@
 """Rehearse a runbook: break the stand-in, run the real playbook, believe only what is seen from outside.
 
-    up and healthy → fault → diagnose → recommend → plan → apply → verify → undo → compare → score
+    up and healthy → [control →] fault → diagnose → recommend → plan → apply → verify → undo → compare → score
 
 Every stage is one line of the score; the first that fails ends the rehearsal, because what follows would
-prove nothing.
+prove nothing. What belongs to one runbook is asked of its case (`cases/base.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,12 @@ from runbook_engine.state import RunFolder, write_whole
 
 from runbook import runner
 from runbook.project import Project
-from runbook.rehearsal import isolation, outside, stack, symptoms
+from runbook.rehearsal import cases, isolation, outside, stack
+from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.processes import StandInError
 
 TARGET_S = 15 * 60
+_EXITS = {"diagnose": "findings_remain", "plan": "planned", "apply": "verified", "undo": "undone"}
 
 
 class Quiet:
@@ -48,15 +49,20 @@ class Quiet:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What to rehearse. `target_s`: seconds from the alarm to verified that the system promises."""
+    """What to rehearse.
+
+    `fault`: "" for the default of the runbook's case. `target_s`: seconds from the alarm to verified that the
+    system promises. `control`: first prove that the runbook finds nothing to do on a healthy stand-in.
+    """
 
     project: Project
     system: str
     runbook: str
     state: Path
-    fault: str = "corrupt-tables"
+    fault: str = ""
     stack: stack.Options = field(default_factory=stack.Options)
     target_s: float = TARGET_S
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,14 +129,15 @@ def rehearse(
     observer: makes the live view of each run, given what the run is for; say: is told each stage as it ends.
     The stand-in ends with this call, however it ends. A failed stage is in the score, not raised.
     """
-    fault = symptoms.find(wanted.fault)
+    case = cases.find(wanted.runbook)()
+    fault = cases.find_fault(wanted.fault or case.default, wanted.runbook)
     score = Score(
         new_run_id(), wanted.system, wanted.runbook, fault.name, isolation.mode(), target_s=wanted.target_s
     )
     folder = wanted.state / "rehearsals" / score.rehearsal
     folder.mkdir(parents=True, mode=0o700)
     with contextlib.ExitStack() as ends:
-        act = _Act(wanted, fault, score, observer, say, ends)
+        act = _Act(wanted, case, fault, score, observer, say, ends)
         try:
             act.play()
         except StageFailedError:
@@ -143,7 +150,8 @@ def rehearse(
 @dataclass
 class _Act:
     wanted: Wanted
-    fault: symptoms.Symptom
+    case: Case
+    fault: Symptom
     score: Score
     observer: Callable[[str], runner.Observer]
     say: Callable[[Stage], None]
@@ -152,22 +160,18 @@ class _Act:
     def play(self) -> None:
         """All stages in order."""
         with self._stage("stand-in up and healthy") as told:
-            self.stack = self.ends.enter_context(stack.running(self.wanted.stack))
-            told(self._healthy())
-        with self._stage(f"fault: {self.fault.name}") as told:
-            _must(
-                bool(self.fault.expects),
-                f"{self.fault.name} alone breaks no service",
-            )
-            # A server that is down cannot be looked at: what is not damaged is remembered before.
-            self.before = outside.picture(self.stack)
-            self.fault.run("fault", self.stack)
-            told(self._broken())
+            made_of = replace(self.wanted.stack, parts=self.case.parts)
+            self.stack = self.ends.enter_context(stack.running(made_of))
+            self.score.postgres = _postgres(self.stack)
+            told(self.case.healthy(self.stack))
+        if self.wanted.control:
+            self._control()
+        self._break()
         alarm = time.monotonic()
         self._advise()
-        applied = self._mitigate()
+        applied = self._mitigate() if self.fault.expects else ""
         self.score.recovery_s = time.monotonic() - alarm
-        if self.fault.damages:
+        if self.fault.undoes:
             self._take_back(applied)
         self.score.passed = self.score.recovery_s <= self.score.target_s
         if not self.score.passed:
@@ -192,51 +196,64 @@ class _Act:
             self.score.stages.append(stage)
             self.say(stage)
 
-    def _healthy(self) -> str:
-        facts = self.stack.facts
-        self.score.postgres = f"{facts['postgres']['label']} {facts['postgres']['version']}"
-        error = outside.service_error(self.stack)
-        _must(not error, f"the healthy stand-in does not serve: {error}")
-        healthy, truth = outside.digest_of(self.stack), outside.truth(self.stack)
-        self.score.loss_rows = outside.newer_rows(healthy, truth)
-        return f"PostgreSQL {self.score.postgres}, {facts['isolation']}"
+    def _control(self) -> None:
+        with self._stage("control: nothing found on a healthy system") as told:
+            result = self._run("diagnose", {}, exits=("healthy", "findings_remain"))
+            failing, advised = self._failing(result), _advised(result)
+            _must(not failing, f"found where nothing is broken: {', '.join(failing)}")
+            _must(not advised, f"recommended where nothing is broken: {', '.join(advised)}")
+            told(f"{len(result['findings'])} findings, none fails, nothing is recommended")
 
-    def _broken(self) -> str:
-        error = outside.service_error(self.stack)
-        _must(bool(error), "the fault did not break anything that a service notices")
-        if self.fault.damages:
-            self.before = outside.picture(self.stack)
-        return error.splitlines()[0]
+    def _failing(self, result: Mapping[str, Any]) -> list[str]:
+        failing = [finding["check"] for finding in result["findings"] if finding["status"] == "fail"]
+        return [check for check in failing if check not in self.case.always_fails]
+
+    def _break(self) -> None:
+        with self._stage(f"fault: {self.fault.name}") as told:
+            _must(bool(self.fault.expects or self.fault.finds), f"{self.fault.name} alone breaks no service")
+            # A server that is down cannot be looked at: what is not damaged is remembered before.
+            self.before = self.case.picture(self.stack)
+            self.fault.run("fault", self.stack)
+            problem = self.case.problem_outside(self.stack)
+            _must(bool(problem), "the fault did not break anything that is noticed outside")
+            if self.fault.damages:
+                self.before = self.case.picture(self.stack)
+            told(problem.splitlines()[0])
 
     def _advise(self) -> None:
+        expects = self.fault.expects
         with self._stage("diagnose: the fault is found") as told:
             result = self._run("diagnose", {})
-            failing = [f["check"] for f in result["findings"] if f["status"] == "fail"]
+            failing = self._failing(result)
             _must(bool(failing), "no finding is `fail`")
+            missed = [check for check in self.fault.finds if check not in failing]
+            _must(not missed, f"found {', '.join(failing)}, but not {', '.join(missed)}")
             told(", ".join(failing))
-        with self._stage(f"recommend: {self.fault.expects} first") as told:
-            advised = [m["name"] for m in (result["recommendation"] or {}).get("advised", [])]
-            _must(advised[:1] == [self.fault.expects], f"recommended: {', '.join(advised) or 'nothing'}")
+        wanted = f"{expects} first" if expects else "nothing of this runbook"
+        with self._stage(f"recommend: {wanted}") as told:
+            advised = _advised(result)
+            right = advised[:1] == ([expects] if expects else [])
+            _must(right, f"recommended: {', '.join(advised) or 'nothing'}")
             told(", ".join(advised))
 
     def _mitigate(self) -> str:
-        asked = {"mitigation": self.fault.expects}
+        expects = self.fault.expects
+        asked = {"mitigation": expects, **self.case.parameters(self.stack, self.fault)}
         with self._stage("plan: predicted, nothing changed"):
             plan = self._run("plan", asked, check=True)
-            _must(
-                bool(outside.service_error(self.stack)),
-                "the plan ended the fault: it changed something",
-            )
-            if self.fault.damages:
+            problem = self.case.problem_outside(self.stack)
+            _must(bool(problem), "the plan ended the fault: it changed something")
+            if self.fault.damages or self.fault.undoes:
                 self._unchanged("the plan")
-        backup = datetime.fromisoformat(self.stack.facts["backups"]["good_time"])
-        with self._stage(f"apply: {self.fault.expects}"):
-            if self.fault.damages:
-                self.score.loss_window_s = (datetime.now(UTC) - backup).total_seconds()
+        loss = self.case.loss(self.stack, self.fault)
+        self.score.loss_window_s, self.score.loss_rows = loss.window_s, loss.rows
+        with self._stage(f"apply: {expects}"):
             bound = asked | {"confirm": self.wanted.system, "plan_digest": self._approved(plan)}
             result = self._run("apply", bound)
         with self._stage("verify: from outside") as told:
-            told(self._verified())
+            problems = self.case.verified(self.stack, self.fault, self.before)
+            _must(not problems, "; ".join(problems))
+            told(self.case.proof)
         return str(result["run"])
 
     def _approved(self, plan: Mapping[str, Any]) -> str:
@@ -245,28 +262,22 @@ class _Act:
             approval.approve(self.wanted.state, plan["run"], "second operator of the rehearsal")
         return str(plan["plan"]["digest"])
 
-    def _verified(self) -> str:
-        if self.fault.damages:
-            problems = outside.restored_problems(self.stack, self.before)
-            _must(not problems, "; ".join(problems))
-            return "every table, object, right and setting is what the backup and the live database had"
-        error = outside.service_error(self.stack)
-        _must(not error, f"a service still gets: {error}")
-        self._unchanged("the mitigation")
-        return "services are served, and no row, object, right or setting is another"
-
     def _take_back(self, applied: str) -> None:
         with self._stage("undo"):
+            if self.fault.heals_first:
+                self.fault.run("heal", self.stack)
             self._run("undo", {"undo": applied, "confirm": self.wanted.system})
         with self._stage("compare: as before the run") as told:
-            self._unchanged("the undo", databases=False)
-            told("schema, rows, settings, rights, owner and oid are the same")
+            self._unchanged("the undo", undone=True)
+            told("everything that the mitigation changed is as it was")
 
-    def _unchanged(self, what: str, *, databases: bool = True) -> None:
-        problems = outside.picture_differences(self.before, outside.picture(self.stack), databases=databases)
+    def _unchanged(self, what: str, *, undone: bool = False) -> None:
+        problems = self.case.differences(self.before, self.case.picture(self.stack), undone=undone)
         _must(not problems, f"after {what}: " + "; ".join(problems))
 
-    def _run(self, phase: str, variables: Mapping[str, Any], *, check: bool = False) -> dict[str, Any]:
+    def _run(
+        self, phase: str, variables: Mapping[str, Any], *, check: bool = False, exits: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         """Run the real playbook with the shipped inventory and the overlay; its exit must fit the phase."""
         project, system = self.wanted.project, self.wanted.system
         request = runner.Request(
@@ -283,11 +294,18 @@ class _Act:
         if outcome.result is None:
             raise StageFailedError(f"no record of run {outcome.run}: {outcome.output[-800:]}")
         found = outcome.result["exit"]
-        expected = {"diagnose": "findings_remain", "plan": "planned", "apply": "verified", "undo": "undone"}[
-            phase
-        ]
-        _must(found["name"] == expected, f"{found['name']} instead of {expected}: {found['reason']}")
+        expected = exits or (_EXITS[phase],)
+        _must(found["name"] in expected, f"{found['name']} instead of {expected[0]}: {found['reason']}")
         return outcome.result
+
+
+def _postgres(made: stack.Stack) -> str:
+    facts = made.facts.get("postgres")
+    return f"{facts['label']} {facts['version']}" if facts else ""
+
+
+def _advised(result: Mapping[str, Any]) -> list[str]:
+    return [mitigation["name"] for mitigation in (result["recommendation"] or {}).get("advised", [])]
 
 
 def _must(condition: bool, problem: str) -> None:

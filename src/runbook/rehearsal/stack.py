@@ -33,6 +33,8 @@ from runbook.rehearsal.processes import (
 )
 
 SYSTEM = "roost"
+PARTS = ("database", "backups")
+"""What a stack can be made of; see Options."""
 _DISK_FACTOR, _DISK_BASE = 6, 384 << 20
 _SETTINGS = {
     "max_connections": "60",
@@ -47,12 +49,13 @@ class Options:
     """What a stack is made of.
 
     `postgres` is a label as in choose_binaries; `scale` 1 is about 50 MB; `disk` is in bytes,
-    0 for a fitting one.
+    0 for a fitting one. `parts`: what of PARTS is started.
     """
 
     postgres: str | None = None
     scale: float = 1.0
     disk: int = 0
+    parts: frozenset[str] = frozenset({"database", "backups"})
 
 
 @dataclass(frozen=True)

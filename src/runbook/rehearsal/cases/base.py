@@ -1,0 +1,129 @@
+"""What a rehearsal needs to know of one runbook: a *case*. `rehearse.py` knows the order of stages and this.
+
+A new case is one file `cases/<runbook, with _ for ->.py` that ends in `CASE = <its subclass of Case>`; it
+is found by its name. A new fault is one function (or two: break, take back) in `symptoms/` and one `Symptom`
+in the case's list. A `Case` lives for one rehearsal, so it may remember things between two calls.
+
+| stage | asks the case | passes when |
+| --- | --- | --- |
+| up and healthy | `healthy` | it returns a phrase (`problem_outside` said "") |
+| control (on request) | `always_fails` | diagnose finds nothing else failing, and recommends nothing |
+| fault | `picture`, `Symptom.inject`, `problem_outside` | somebody outside notices the fault |
+| diagnose | `always_fails` | another finding fails, and of each check in `Symptom.finds` one fails |
+| recommend | | `Symptom.expects` is the first mitigation advised (`expects=""`: none is) |
+| plan | `parameters` | predicted; the problem outside is still there, the picture is the same |
+| apply | `parameters`, `loss` | the run ends `verified` |
+| verify | `verified` | it returns no problem |
+| undo (if `undoes`) | `Symptom.heal` before it (if `heals_first`) | the run ends `undone` |
+| compare (if `undoes`) | `picture`, `differences` | nothing differs from the picture before the mitigation |
+
+The picture is taken before the fault; with `damages` again with the fault in. After the plan it is compared
+only for `damages` and `undoes`, because a server that is down cannot be looked at.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from runbook.rehearsal.processes import StandInError
+from runbook.rehearsal.stack import Stack
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """One fault, as the people who are called see it.
+
+    inject breaks the stack; heal undoes exactly that (None: only the runbook can).
+    expects: the mitigation that is right for it. "" for none: then it is rehearsed only with `finds`, as one
+    that is found and for which this runbook rightly has nothing.
+    finds: checks that must be among those that fail.
+    damages: it changes what the picture shows, so what follows is compared with the picture that has it in.
+    undoes: the mitigation is taken back, and the picture has to be as before.
+    heals_first: not before the cause is gone, as when traffic goes back to an origin.
+    """
+
+    name: str
+    describe: str
+    inject: Callable[[Stack], None]
+    heal: Callable[[Stack], None] | None = None
+    expects: str = ""
+    finds: tuple[str, ...] = ()
+    damages: bool = False
+    undoes: bool = False
+    heals_first: bool = False
+
+    def run(self, what: str, stack: Stack) -> None:
+        """Inject (`fault`) or take back (`heal`); raises StandInError where it cannot be taken back."""
+        action = self.inject if what == "fault" else self.heal
+        if action is None:
+            raise StandInError(f"{self.name} cannot be taken back: that is what the runbook is for")
+        action(stack)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a mitigation gives up: everything written in the last `window_s` seconds, `rows` rows of it."""
+
+    window_s: float = 0.0
+    rows: int = 0
+
+
+class Case(ABC):
+    """How one runbook is rehearsed. Whatever of it needs the stack may raise StandInError.
+
+    runbook: its name. parts: what of the stack it needs (see stack.PARTS).
+    default: the fault of a plain rehearsal. symptoms: every fault, in the order in which they are listed.
+    always_fails: checks that rightly fail on the healthy stand-in, because it holds such a thing on purpose.
+    """
+
+    runbook: ClassVar[str]
+    parts: ClassVar[frozenset[str]]
+    default: ClassVar[str]
+    symptoms: ClassVar[tuple[Symptom, ...]]
+    always_fails: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def problem_outside(self, stack: Stack) -> str:
+        """Do what a user of the system does; return what goes wrong, "" when all is well."""
+
+    def healthy(self, stack: Stack) -> str:
+        """Prove that the stand-in is well before anything is broken; return one phrase about it."""
+        problem = self.problem_outside(stack)
+        if problem:
+            raise StandInError(f"the healthy stand-in does not serve: {problem}")
+        return str(stack.facts["isolation"])
+
+    def picture(self, stack: Stack) -> Any:  # noqa: ARG002
+        """Take the state that belongs to this runbook: rows, schema, files, settings; plain data."""
+        return None
+
+    def differences(self, before: Any, after: Any, *, undone: bool = False) -> list[str]:  # noqa: ARG002
+        """Return one sentence per difference; undone: after an undo, which may leave things beside."""
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            names = sorted(before.keys() | after.keys())
+            return [f"{name} is not what it was" for name in names if before.get(name) != after.get(name)]
+        return [] if before == after else ["the state is not what it was"]
+
+    def parameters(self, stack: Stack, fault: Symptom) -> dict[str, Any]:  # noqa: ARG002
+        """Return the extra variables that the mitigation needs from the operator."""
+        return {}
+
+    def loss(self, stack: Stack, fault: Symptom) -> Loss:  # noqa: ARG002
+        """Return what the mitigation will give up; asked just before it is applied."""
+        return Loss()
+
+    def verified(self, stack: Stack, fault: Symptom, before: Any) -> list[str]:
+        """Return what is still wrong after the mitigation; `before` is the picture to compare with."""
+        problem = self.problem_outside(stack)
+        found = [f"outside still sees: {problem}"] if problem else []
+        if fault.undoes or fault.damages:
+            return found
+        return found + self.differences(before, self.picture(stack))
+
+    @property
+    def proof(self) -> str:
+        """One sentence on what an empty `verified` proves."""
+        return "the system serves, and nothing of it is another"

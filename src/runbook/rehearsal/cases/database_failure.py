@@ -1,0 +1,116 @@
+"""database-failure: PostgreSQL is down, full, crowded, or holds damaged data."""
+
+from __future__ import annotations
+
+import signal
+from datetime import UTC, datetime
+from typing import Any
+
+from runbook.rehearsal import outside
+from runbook.rehearsal.cases.base import Case, Loss, Symptom
+from runbook.rehearsal.stack import Stack
+from runbook.rehearsal.symptoms import backups, database, disk
+
+_SYMPTOMS = (
+    Symptom(
+        "corrupt-tables",
+        "pages of subscribers and subscriptions are rubbish: every service gets errors",
+        database.corrupt_tables,
+        expects="restore",
+        damages=True,
+        undoes=True,
+    ),
+    Symptom(
+        "dropped-table",
+        "the table subscriptions was dropped",
+        database.drop_table,
+        expects="restore",
+        damages=True,
+        undoes=True,
+    ),
+    Symptom(
+        "postmaster-stopped",
+        "the server is frozen: TCP connects, queries hang",
+        database.send(signal.SIGSTOP),
+        database.send(signal.SIGCONT),
+        expects="restart",
+    ),
+    Symptom(
+        "postmaster-killed",
+        "the server is gone",
+        database.kill,
+        database.start_database,
+        expects="restart",
+    ),
+    Symptom(
+        "connections-exhausted",
+        "the application holds every connection",
+        database.exhaust_connections,
+        database.release_connections,
+        expects="terminate-sessions",
+    ),
+    Symptom(
+        "disk-full",
+        "no byte is free on the disk that holds the data",
+        disk.fill,
+        disk.free,
+        expects="free-disk",
+        finds=("data_disk",),
+    ),
+    Symptom("stale-backup", "no backup was made for three nights", backups.lose_nights),
+    Symptom("empty-bucket", "the bucket of backups is empty", backups.empty_bucket),
+    Symptom("s3-denied", "the store refuses every request", backups.rules(denied=True), backups.rules()),
+    Symptom("wrong-credentials", "the store no longer knows our key", backups.forget_key, backups.rules()),
+)
+
+
+class DatabaseFailure(Case):
+    """What services are told by the database is the problem; the picture is the whole server."""
+
+    runbook = "database-failure"
+    parts = frozenset({"database", "backups"})
+    default = "corrupt-tables"
+    symptoms = _SYMPTOMS
+    # The newest uploads of the stand-in are decoys, which a diagnosis has to see at any time.
+    always_fails = frozenset({"backup_size_trend"})
+    _newer_rows = 0
+
+    def problem_outside(self, stack: Stack) -> str:
+        """Do a service's work as the service's own role."""
+        return outside.service_error(stack)
+
+    def healthy(self, stack: Stack) -> str:
+        """Also count the rows that a restore of the newest backup would lose."""
+        isolation = super().healthy(stack)
+        self._newer_rows = outside.newer_rows(outside.digest_of(stack), outside.truth(stack))
+        facts = stack.facts["postgres"]
+        return f"PostgreSQL {facts['label']} {facts['version']}, {isolation}"
+
+    def picture(self, stack: Stack) -> outside.Picture:
+        """Take the state of the server."""
+        return outside.picture(stack)
+
+    def differences(self, before: Any, after: Any, *, undone: bool = False) -> list[str]:
+        """Compare two states; an undo keeps the database that it took out of use."""
+        return outside.picture_differences(before, after, databases=not undone)
+
+    def loss(self, stack: Stack, fault: Symptom) -> Loss:
+        """Whatever is newer than the backup is lost by a restore, by nothing else."""
+        if fault.expects != "restore":
+            return Loss()
+        backup = datetime.fromisoformat(stack.facts["backups"]["good_time"])
+        return Loss((datetime.now(UTC) - backup).total_seconds(), self._newer_rows)
+
+    def verified(self, stack: Stack, fault: Symptom, before: Any) -> list[str]:
+        """Compare a restored database with the backup's truth, one that was not damaged with itself."""
+        if fault.damages:
+            return outside.restored_problems(stack, before)
+        return super().verified(stack, fault, before)
+
+    @property
+    def proof(self) -> str:
+        """What was compared."""
+        return "services are served; every table, object, right and setting is what it has to be"
+
+
+CASE = DatabaseFailure

@@ -1,0 +1,38 @@
+"""A disk without a free byte."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from runbook.rehearsal.processes import StandInError
+from runbook.rehearsal.stack import Stack
+
+_CALM = 4
+
+
+def _ballast(stack: Stack) -> Path:
+    return Path(stack.facts["postgres"]["folder"]).parent / "ballast"
+
+
+def fill(stack: Stack) -> None:
+    """Leave no byte free on the disk that holds the data; raises StandInError where that is not ours."""
+    if stack.facts["isolation"] != "namespace":
+        raise StandInError("a disk is only filled inside a namespace, where it is the stand-in's own")
+    stack.server().execute("CHECKPOINT")
+    with _ballast(stack).open("wb") as handle:
+        # Sessions that have just ended still give files back: full is what stays full.
+        calm = 0
+        while calm < _CALM:
+            room = os.fstatvfs(handle.fileno())
+            free = room.f_bavail * room.f_frsize
+            if free:
+                os.posix_fallocate(handle.fileno(), handle.seek(0, os.SEEK_END), free)
+            calm = 0 if free else calm + 1
+            time.sleep(0.05)
+
+
+def free(stack: Stack) -> None:
+    """Take the ballast away again."""
+    _ballast(stack).unlink(missing_ok=True)
