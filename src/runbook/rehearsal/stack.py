@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -215,15 +215,12 @@ def _start(options: Options, folder: Path, path: Path) -> tuple[PostgresServer, 
     now = datetime.now(UTC)
     binaries = choose_binaries(options.postgres)
     made = seed.seed_for(binaries, options.scale)
-    bucket = store.Store(folder / "s3", _port(9000))
+    bucket = store.Store(folder / "s3", _port(9000), seed=made, now=now)
     bucket.launch()
     (folder / "s3" / "pid").write_text(str(bucket.process_id))
     server = _database(binaries, made, folder, options)
     seed.since_backup(server, store.last_night(now).isoformat())
-    contents = store.objects(made, now)
     bucket.wait_ready()
-    unfinished = store.key_of(now - timedelta(minutes=5))
-    store.fill(bucket.client(), contents, unfinished)
     facts = {
         "system": SYSTEM,
         "isolation": isolation.mode(),
@@ -235,7 +232,7 @@ def _start(options: Options, folder: Path, path: Path) -> tuple[PostgresServer, 
         "postgres": _describe_postgres(server),
         "app": {"user": seed.APP_ROLE, "password": (folder / f"{seed.APP_ROLE}.password").read_text()},
         "s3": _describe_store(bucket),
-        "backups": _describe_backups(contents, store.last_night(now)),
+        "backups": _describe_backups(store.objects(made, now), store.last_night(now)),
     }
     path.touch(mode=0o600)
     path.write_text(json.dumps(facts, indent=1))

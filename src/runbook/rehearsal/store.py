@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,9 +24,14 @@ _YOUNGEST = timedelta(minutes=15)
 
 @dataclass
 class Store(S3Server):
-    """moto behind rules of our own: it knows one access key, and can be told to refuse everything."""
+    """moto behind rules of our own: it knows one access key, and can be told to refuse everything.
+
+    With a `seed` it holds, from its start, what `objects` says of it at the time `now`.
+    """
 
     rules: dict[str, Any] = field(default_factory=dict)
+    seed: Seed | None = None
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def rules_path(self) -> Path:
@@ -36,7 +40,9 @@ class Store(S3Server):
 
     def _command(self) -> list[str]:
         write_rules(self.rules_path, {"access_keys": [self.access_key], **self.rules})
-        return [sys.executable, "-m", "runbook.rehearsal.store_server", str(self.port), str(self.rules_path)]
+        holds = [str(self.seed.folder), self.now.isoformat()] if self.seed else []
+        program = [sys.executable, "-m", "runbook.rehearsal.store_server"]
+        return [*program, str(self.port), str(self.rules_path), *holds]
 
 
 def write_rules(path: Path, rules: dict[str, Any]) -> None:
@@ -98,23 +104,6 @@ def _decoys(
     ]
 
 
-def fill(client: Any, contents: list[BackupObject], unfinished: str) -> None:
-    """Make the bucket and upload `contents`; of `unfinished` (a key) only a first part is ever sent."""
-    client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "auto"})
-    client.meta.events.register("before-sign.s3.PutObject", _send_time)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda item: _put(client, item), contents))
-    upload = client.create_multipart_upload(Bucket=BUCKET, Key=unfinished)["UploadId"]
-    client.upload_part(Bucket=BUCKET, Key=unfinished, UploadId=upload, PartNumber=1, Body=b"\x1f\x8b" * 4096)
-
-
-def _put(client: Any, item: BackupObject) -> None:
-    moment = f"{item.modified.timestamp():.0f}"
-    client.put_object(Bucket=BUCKET, Key=item.key, Body=item.content, Metadata={"stand-in-time": moment})
-
-
-def _send_time(request: Any, **_: Any) -> None:
-    moment = request.headers.get("x-amz-meta-stand-in-time")
-    if moment:
-        del request.headers["x-amz-meta-stand-in-time"]
-        request.headers["x-stand-in-last-modified"] = moment
+def unfinished(now: datetime) -> str:
+    """Return the key of the backup whose upload has begun and is not finished."""
+    return key_of(now - timedelta(minutes=5))
