@@ -43,7 +43,7 @@ CHECKS = (
 
 def measure_health(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """Measure everything at the same time and return the findings, at least one for each check asked for."""
-    probes = _host_probes(params) + _runtime_probes(params) + _server_probes(params)
+    probes = host_probes(params) + _runtime_probes(params) + _server_probes(params)
     wanted = set(params.get("checks") or CHECKS)
     found = run_probes([probe for probe in probes if wanted.intersection(probe.checks)])
     return [finding for finding in found if finding["check"] in wanted]
@@ -51,10 +51,11 @@ def measure_health(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
 
 def measure_host(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """Measure only the host: disk, inodes, memory, load."""
-    return run_probes(_host_probes(params))
+    return run_probes(host_probes(params))
 
 
-def _host_probes(params: Mapping[str, Any]) -> List[Probe]:
+def host_probes(params: Mapping[str, Any]) -> List[Probe]:
+    """Return the probes of a host; `params` has thresholds, timeout (s) and the paths to measure."""
     limits, seconds = params["thresholds"], params["timeout"]
     probes = [
         Probe(("memory",), lambda: host.measure_memory(limits), seconds),

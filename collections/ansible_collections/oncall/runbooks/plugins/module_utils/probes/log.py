@@ -125,11 +125,12 @@ def group_lines(lines: Iterable[str], secrets: Sequence[str] = ()) -> List[Group
     for line in lines:
         name = classify(line)
         if name:
-            groups.setdefault(name, Group(name)).add(scrub(line.strip(), secrets)[:SAMPLE], _when(line))
+            groups.setdefault(name, Group(name)).add(scrub(line.strip(), secrets)[:SAMPLE], when_of(line))
     return sorted(groups.values(), key=lambda group: ORDER.index(group.name))
 
 
-def _when(line: str) -> Optional[datetime]:
+def when_of(line: str) -> Optional[datetime]:
+    """Return the first time in a line of a log (UTC where it names no zone), None when it has none."""
     match = _STAMP.search(line)
     if not match:
         return None
@@ -167,7 +168,7 @@ def measure_log(
 
 
 def _young(line: str, now: datetime, hours: float) -> bool:
-    when = _when(line)
+    when = when_of(line)
     return when is None or (now - when).total_seconds() <= hours * 3600
 
 

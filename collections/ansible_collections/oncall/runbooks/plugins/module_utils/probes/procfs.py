@@ -8,7 +8,7 @@ __metaclass__ = type
 
 import os
 from dataclasses import dataclass
-from typing import Optional
+from typing import Dict, Optional
 
 STOPPED_STATES = ("T", "t")
 
@@ -52,3 +52,10 @@ def link_target(pid: int, link: str, root: str = "/proc") -> str:
         return os.readlink("%s/%d/%s" % (root, pid, link))
     except OSError:
         return ""
+
+
+def process_environment(pid: int, root: str = "/proc") -> Dict[str, str]:
+    """Return the environment that process `pid` was started with; raises OSError when it may not be seen."""
+    with open("%s/%d/environ" % (root, pid), "rb") as handle:
+        entries = handle.read().decode("utf-8", "replace").split("\0")
+    return dict(entry.split("=", 1) for entry in entries if "=" in entry)

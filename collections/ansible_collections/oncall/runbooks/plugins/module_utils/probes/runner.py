@@ -8,8 +8,8 @@ __metaclass__ = type
 
 import threading
 import time
-from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Sequence, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
@@ -23,13 +23,15 @@ class Probe:
     """One measurement that yields the findings named in `checks`.
 
     `measure` may yield them one by one: what it yielded before its time was over is kept. `when_late` is the
-    status of those that are missing then: `fail` where silence itself is the symptom.
+    status of those that are missing then: `fail` where silence itself is the symptom. `about` is what they
+    say of their object, such as which service it is.
     """
 
     checks: Tuple[str, ...]
     measure: Callable[[], Iterable[Finding]]
     timeout: float
     when_late: str = "unknown"
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 class _Running:
@@ -65,9 +67,11 @@ class _Running:
     def _missing(self, check: str, late: bool) -> Finding:
         if late:
             text = "not measured: no result within %g s" % self.probe.timeout
-            return finding(check, self.probe.when_late, text, observed={"timeout_s": self.probe.timeout})
+            observed = dict(self.probe.about, timeout_s=self.probe.timeout)
+            return finding(check, self.probe.when_late, text, observed=observed)
         text = scrub(self.error) or "the probe ended without a result"
-        return finding(check, "unknown", "not measured: %s" % text, observed={"error": text})
+        observed = dict(self.probe.about, error=text)
+        return finding(check, "unknown", "not measured: %s" % text, observed=observed)
 
 
 def run_probes(probes: Sequence[Probe]) -> List[Finding]:

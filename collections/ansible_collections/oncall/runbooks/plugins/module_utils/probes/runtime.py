@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Whether the platform that runs PostgreSQL says that it runs."""
+"""Whether the platform that runs a service says that it runs."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.findings import fi
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import Provider, ServiceState
 
 
-def measure_runtime(provider: Provider) -> Iterator[Dict[str, Any]]:
+def measure_runtime(provider: Provider, check: str = "postgres_runtime") -> Iterator[Dict[str, Any]]:
     """Yield the state of the container, unit or process: an engine that does not answer is a failure too."""
     try:
         state = provider.state()
     except UnreachableError as exc:
-        yield finding(
-            "postgres_runtime", "fail", exc.message, observed=exc.as_dict(), expected={"running": True}
-        )
+        yield finding(check, "fail", exc.message, observed=exc.as_dict(), expected={"running": True})
         return
     yield finding(
-        "postgres_runtime",
+        check,
         _status(state),
         _sentence(state),
         observed=state.as_dict(),

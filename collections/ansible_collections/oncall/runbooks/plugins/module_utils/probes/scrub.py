@@ -33,3 +33,11 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     for pattern in _PATTERNS:
         text = pattern.sub(lambda match: match.group(1) + MASK, text)
     return text
+
+
+_EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+")
+
+
+def scrub_people(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return `text` as `scrub` does, and without e-mail addresses: a service's words are about its users."""
+    return _EMAIL.sub(MASK, scrub(text, secrets))

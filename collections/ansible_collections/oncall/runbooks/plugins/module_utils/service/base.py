@@ -6,9 +6,10 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
-from typing import Any, Dict, Optional
+from dataclasses import asdict, dataclass, field
+from typing import Any, Collection, Dict, Iterable, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 
@@ -72,7 +73,13 @@ class ServiceState:
         return "%s %s: %s" % (_NOUN.get(self.kind, self.kind), self.name, ", ".join(parts))
 
 
-_NOUN = {"docker": "container", "systemd": "unit", "process": "server in"}
+_NOUN = {
+    "docker": "container",
+    "compose": "container",
+    "systemd": "unit",
+    "process": "server in",
+    "supervisor": "program",
+}
 
 
 @dataclass(frozen=True)
@@ -81,6 +88,42 @@ class LogText:
 
     text: str
     source: str
+
+
+@dataclass(frozen=True)
+class EnvironmentFact:
+    """What may be told of one setting: never its value.
+
+    `length` is in characters, without a line end. `number` is set only for a setting that is declared to be
+    a plain number, such as a lifetime in seconds. `digest` is for comparing two places inside one process;
+    it is not part of `as_dict`, because a short secret could be guessed from it.
+    """
+
+    present: bool
+    length: int = 0
+    number: Optional[int] = None
+    digest: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, value: Optional[str], *, number: bool = False) -> EnvironmentFact:
+        """Return the fact of a value, None = there is no such setting."""
+        if value is None:
+            return cls(False)
+        text = value.rstrip("\r\n")
+        known = int(text) if number and text.isdigit() and len(text) <= 12 else None
+        return cls(True, len(text), known, hashlib.sha256(text.encode("utf-8", "replace")).hexdigest())
+
+    def as_dict(self) -> Dict[str, Any]:
+        """The same as plain data, without what could tell the value."""
+        told: Dict[str, Any] = {"present": self.present, "length": self.length}
+        return told if self.number is None else dict(told, number=self.number)
+
+
+def facts_of(
+    values: Mapping[str, str], names: Iterable[str], numbers: Collection[str] = ()
+) -> Dict[str, EnvironmentFact]:
+    """Return the facts of `names` in an environment; only those in `numbers` may tell their number."""
+    return {name: EnvironmentFact.of(values.get(name), number=name in numbers) for name in names}
 
 
 class ServiceError(OncallError):
@@ -108,6 +151,11 @@ class Provider(ABC):
         """Whether `logs` can return anything."""
         return True
 
+    @property
+    def can_create(self) -> bool:
+        """Whether `restart` also brings back a service that does not exist any more."""
+        return False
+
     @abstractmethod
     def state(self) -> ServiceState:
         """Ask the platform; raises OncallError when it cannot be asked."""
@@ -123,3 +171,24 @@ class Provider(ABC):
     @abstractmethod
     def restart(self, *, stop_timeout: float) -> str:
         """Stop and start it, giving it `stop_timeout` seconds to stop; return what was done."""
+
+    def recreate(self, *, stop_timeout: float) -> str:  # noqa: ARG002 - the shared signature
+        """Start it again so that changed settings are read; return what was done."""
+        raise self._cannot("start it again with changed settings")
+
+    def environment(self, names: Iterable[str], numbers: Collection[str] = ()) -> Dict[str, EnvironmentFact]:
+        """Return what may be told of variables of the service as it was started; see EnvironmentFact."""
+        return facts_of(self.read_environment(), names, numbers)
+
+    def read_environment(self) -> Dict[str, str]:
+        """Return the whole environment, secrets included: to compare in this process, never to be told."""
+        raise self._cannot("see the settings that it runs with")
+
+    def _cannot(self, what: str) -> ServiceError:
+        return ServiceError(
+            what,
+            on="%s %s" % (_NOUN.get(self.kind, self.kind), self.name),
+            got="a runtime of kind %s cannot do this" % self.kind,
+            next_step="do it by hand, or name the real runtime of the service",
+            kind="unsupported",
+        )

@@ -35,16 +35,31 @@ class DockerProvider(Provider):
         self.engine = engine
 
     def state(self) -> ServiceState:
+        container = self._inspect()
+        if container is None:
+            return ServiceState(self.kind, self.name, exists=False, running=False, word="does not exist")
+        return self._parse(container)
+
+    def read_environment(self) -> Dict[str, str]:
+        container = self._inspect()
+        if container is None:
+            raise ServiceError(
+                "see the settings of container %s" % self.name,
+                got="it does not exist",
+                next_step="create it, or correct the option runtime",
+            )
+        entries = container.get("Config", {}).get("Env") or []
+        return dict(entry.split("=", 1) for entry in entries if "=" in entry)
+
+    def _inspect(self) -> Optional[Dict[str, Any]]:
         done = self._run(["inspect", "--type", "container", self.name])
         if done.rc != 0:
             if "no such" in done.err.lower():
-                return ServiceState(self.kind, self.name, exists=False, running=False, word="does not exist")
+                return None
             raise self._refused("inspect container %s" % self.name, done)
-        found = [c for c in json.loads(done.out) if self.name in (c["Name"].lstrip("/"), c["Id"])]
-        if not found:
-            # `inspect` also takes the first letters of an id: that would be another container.
-            return ServiceState(self.kind, self.name, exists=False, running=False, word="does not exist")
-        return self._parse(found[0])
+        # `inspect` also takes the first letters of an id: that would be another container.
+        found: List[Dict[str, Any]] = json.loads(done.out)
+        return next((c for c in found if self.name in (c["Name"].lstrip("/"), c["Id"])), None)
 
     def _parse(self, container: Dict[str, Any]) -> ServiceState:
         state = container["State"]

@@ -22,6 +22,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.base impor
     ServiceError,
     ServiceState,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.service.environment import environment_of
 
 _PROPERTIES = (
     "LoadState,ActiveState,SubState,Result,NRestarts,MainPID,ExecMainStatus,"
@@ -77,6 +78,14 @@ class SystemdProvider(Provider):
     def restart(self, *, stop_timeout: float) -> str:
         self._must(["restart", self.name], "restart unit %s" % self.name, timeout=stop_timeout + 60)
         return "systemctl restart %s" % self.name
+
+    def recreate(self, *, stop_timeout: float) -> str:
+        # systemd reads an EnvironmentFile at each start; only a changed unit file has to be loaded first.
+        self._must(["daemon-reload"], "load changed unit files")
+        return self.restart(stop_timeout=stop_timeout)
+
+    def read_environment(self) -> Dict[str, str]:
+        return environment_of(self.state())
 
     def _must(self, arguments: List[str], what: str, timeout: Optional[float] = None) -> None:
         done = run(["systemctl", *arguments], timeout=timeout or self.timeout)

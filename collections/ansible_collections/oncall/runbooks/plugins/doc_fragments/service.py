@@ -1,0 +1,139 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation of the option that describes services, shared by the modules that take it."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+
+class ModuleDocFragment:
+    """The option `services`."""
+
+    DOCUMENTATION = r"""
+options:
+  services:
+    description: The services, in the order in which they may be started.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      name:
+        description: What the system calls it.
+        type: str
+        required: true
+      part:
+        description: What it is for, such as V(stream), V(auth), V(edge) or V(worker); findings carry it.
+        type: str
+        required: true
+      runtime:
+        description: What runs it.
+        type: dict
+        required: true
+        suboptions:
+          kind:
+            description: Container engine, compose, init system, supervisord, or none (a PostgreSQL server).
+            type: str
+            required: true
+            choices: [docker, compose, systemd, supervisor, process]
+          name:
+            description: Exact name of the container, unit or program.
+            type: str
+          data_dir:
+            description: Data directory of a PostgreSQL server of kind V(process).
+            type: path
+          engine:
+            description: Program of the container engine.
+            type: str
+            default: docker
+          bin_dir:
+            description: Folder of C(pg_ctl), kind V(process). Default is the running server's own.
+            type: path
+          service:
+            description: Name in the compose file, kind V(compose).
+            type: str
+          project_dir:
+            description: Folder of the compose project.
+            type: path
+          file:
+            description: The compose file, in O(services[].runtime.project_dir).
+            type: str
+            default: docker-compose.yml
+          env_file:
+            description: File of its settings, in O(services[].runtime.project_dir).
+            type: str
+          config:
+            description: Configuration file of supervisord, kind V(supervisor).
+            type: path
+      health:
+        description: Its own health address, as the host sees it.
+        type: dict
+        suboptions:
+          url:
+            description: URL that is asked. Redirects are not followed.
+            type: str
+            required: true
+          status:
+            description: Statuses that are right.
+            type: list
+            elements: int
+            default: [200]
+          json:
+            description: What has to be part of the body.
+            type: dict
+          contains:
+            description: Text that has to be in the body.
+            type: str
+            default: ""
+          timeout:
+            description: Seconds for the whole answer.
+            type: float
+            default: 3
+      connections:
+        description: For a tunnel, where its health answer says how many connections to the edge it holds.
+        type: dict
+        suboptions:
+          field:
+            description: Key in the body.
+            type: str
+            default: readyConnections
+          warn_below:
+            description: Fewer than this is a warning, none is a failure.
+            type: int
+            default: 2
+      log:
+        description: How its log is read.
+        type: dict
+        default: {}
+        suboptions:
+          patterns:
+            description: Regular expressions of this system and the class of each, before the built-in ones.
+            type: dict
+            default: {}
+          window_minutes:
+            description: How far back.
+            type: float
+            default: 15
+      settings:
+        description: Settings that it needs. Only presence and length are ever told.
+        type: list
+        elements: dict
+        default: []
+        suboptions:
+          name:
+            description: Name of the variable.
+            type: str
+            required: true
+          min_length:
+            description: Characters it has at least.
+            type: int
+            default: 1
+          number:
+            description: The number it has to be. Only such a setting's number is told.
+            type: int
+      precheck:
+        description: Command that has to succeed before a restart, such as a check of its configuration.
+        type: list
+        elements: str
+        default: []
+"""

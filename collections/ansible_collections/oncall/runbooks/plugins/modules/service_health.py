@@ -1,0 +1,160 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Measure every service of a host, and the host, in one round trip."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: service_health
+short_description: Measure every service of a host, and the host, in one round trip
+version_added: 0.1.0
+description:
+  - For each service measures whether it runs (state, restarts, exit code, out of memory, frozen, restart loop, missing),
+    whether it answers as it should, what its log complains of, and whether it runs with the settings it needs.
+  - Measures disk, inodes, memory and load of the host as M(oncall.runbooks.host_health) does.
+  - All probes run at the same time, each with its own time limit. One that hangs becomes a finding, never a hang.
+  - No value of a setting and no secret of a log is ever returned.
+  - URLs in O(outside) are asked by the controller meanwhile; what is secret there never reaches the target.
+author:
+  - the oncall.runbooks authors (@oncall-runbooks)
+extends_documentation_fragment:
+  - oncall.runbooks.service
+  - oncall.runbooks.urls
+attributes:
+  check_mode:
+    description: Can run in check mode and return the same as without it.
+    support: full
+    details: It only reads.
+  diff_mode:
+    description: Returns what has changed.
+    support: none
+    details: It changes nothing.
+  idempotent:
+    description: A second run changes nothing.
+    support: full
+    details: It changes nothing.
+options:
+  checks:
+    description: What to measure. Empty means everything.
+    type: list
+    elements: str
+    default: []
+    choices:
+      - service_runtime
+      - service_health
+      - service_log
+      - service_settings
+      - tunnel_connections
+      - data_disk
+      - data_inodes
+      - docker_disk
+      - memory
+      - load
+  data_path:
+    description: Path whose file system is measured as C(data_disk) and C(data_inodes).
+    type: path
+    default: /
+  docker_root:
+    description: Path whose file system is measured as C(docker_disk). Empty means not measured.
+    type: path
+    default: ""
+  timeout:
+    description: Seconds each probe may take. The whole call takes about one second longer at most.
+    type: float
+    default: 3
+"""
+
+EXAMPLES = r"""
+- name: Measure the services and their host
+  oncall.runbooks.service_health:
+    services:
+      - name: relay
+        part: stream
+        runtime: {kind: docker, name: roost-relay}
+        health: {url: "http://127.0.0.1:8090/health", json: {status: ok}}
+        log: {patterns: {"db connection error": database}}
+      - name: auth
+        part: auth
+        runtime: {kind: compose, name: roost-auth, service: auth, project_dir: /opt/roost, env_file: .env.prod}
+        settings: [{name: AUTH_JWT_SECRET, min_length: 32}]
+    docker_root: /var/lib/docker
+  register: health
+"""
+
+RETURN = r"""
+findings:
+  description: One finding or more for each check of each service; C(observed.service) and C(observed.part) tell which.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - check: service_health
+      host: ""
+      status: fail
+      observed: {service: relay, part: stream, reason: refused, status: null, seconds: 0.001, url: "http://127.0.0.1:8090/health"}
+      expected: {status: [200], json: {status: ok}}
+      summary: "relay: http://127.0.0.1:8090/health: the connection was refused: nobody listens there."
+status:
+  description: The worst status among the findings.
+  returned: always
+  type: str
+  sample: fail
+duration_s:
+  description: Seconds the measurement took.
+  returned: always
+  type: float
+  sample: 0.4
+"""
+
+import time
+from typing import Any, Dict
+
+from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
+from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.health import host_probes
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import run_probes
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.services import (
+    CHECKS,
+    SERVICE_SPEC,
+    service_probes,
+)
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import DEFAULTS
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.urls import OUTSIDE_SPEC
+
+HOST_CHECKS = ("data_disk", "data_inodes", "docker_disk", "memory", "load")
+
+
+def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
+    """Measure and return the module's result; nothing is ever changed."""
+    started = time.monotonic()
+    wanted = params["checks"] or [*CHECKS, *HOST_CHECKS]
+    probes = service_probes(params["services"], wanted, params["timeout"])
+    host = host_probes(dict(params, thresholds=DEFAULTS))
+    probes += [probe for probe in host if set(wanted).intersection(probe.checks)]
+    findings = [found for found in run_probes(probes) if found["check"] in wanted]
+    return {
+        "changed": False,
+        "findings": findings,
+        "status": worst(findings),
+        "duration_s": round(time.monotonic() - started, 3),
+    }
+
+
+def main() -> None:
+    """Validate the options, measure, exit."""
+    spec = {
+        "services": {"type": "list", "elements": "dict", "options": SERVICE_SPEC, "required": True},
+        "checks": {"type": "list", "elements": "str", "default": [], "choices": [*CHECKS, *HOST_CHECKS]},
+        "data_path": {"type": "path", "default": "/"},
+        "docker_root": {"type": "path", "default": ""},
+        "timeout": {"type": "float", "default": 3.0},
+        "outside": OUTSIDE_SPEC,
+    }
+    run_module(spec, run)
+
+
+if __name__ == "__main__":
+    main()
