@@ -35,12 +35,12 @@ def private_folder() -> Iterator[Path]:
         os.close(lock)
 
 
-def sweep(base: Path) -> None:
-    """Remove what runs that were killed left in `base`: folders of ours that nobody holds a lock on.
+def sweep(base: Path, prefix: str = _PREFIX) -> None:
+    """Remove what the killed left in `base`: folders of ours, by their prefix, that nobody holds a lock on.
 
     A lock, because a process id means nothing in another process namespace, where a rehearsal may be running.
     """
-    for folder in base.glob(f"{_PREFIX}*"):
+    for folder in base.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):
             found = folder.lstat()
             if found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode):

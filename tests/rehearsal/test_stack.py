@@ -121,6 +121,25 @@ def test_nothing_outlives_a_killed(victim: str, tmp_path: Path) -> None:
         driver.kill()
 
 
+def test_what_is_left_when_the_guard_was_killed_too_goes_with_the_next_start() -> None:
+    lost = stack.up(stack.Options(scale=0.2))
+    folder, pids = lost.folder, _pids(lost)
+    keeper = pids[0]
+    # The guard never executed a program of its own, so it looks like the keeper that forked it.
+    program = Path(f"/proc/{keeper}/cmdline").read_bytes()
+    children = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+    guards = [int(pid) for pid in children if Path(f"/proc/{pid}/cmdline").read_bytes() == program]
+    assert len(guards) == 1
+    for pid in (guards[0], keeper):
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, pids)), timeout=5, what="the end of all")
+    assert folder.exists()
+    os.utime(folder, (0, 0))
+    with stack.running(stack.Options(scale=0.2)) as made:
+        assert not folder.exists()
+        assert made.folder.exists()
+
+
 def test_an_unknown_postgres_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(StandInError, match="no PostgreSQL system-7 runs here"):
         stack.up(stack.Options("system-7"))

@@ -1,4 +1,7 @@
-"""The stand-in's cluster and dumps: made once per generator, server version and scale, then cached."""
+"""The stand-in's cluster and dumps: made once per generator, server version and scale, then cached.
+
+A seed whose generator has changed, or that nobody used for two weeks, is removed when another is made.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +23,14 @@ from typing import Any
 from runbook.rehearsal import digest
 from runbook.rehearsal.postgres_server import PostgresBinaries, PostgresServer
 from runbook.rehearsal.processes import StandInError, unprivileged_prefix
+from runbook.runner_private import sweep
 
 SUPERUSER = "roost"
 DATABASE = "roost_prod"
 APP_ROLE = "roost_app"
 _DATA = Path(__file__).parent / "data"
+_WORK, _BUILDING = "oncall-seed-", ".building-"
+_KEPT_S = 14 * 86400
 # Shares of the rows that existed when each of the three dumps was made: nights ago, last but one, last.
 _STAGES = (0.97, 0.985, 1.0)
 _BUILD_SETTINGS = {
@@ -79,14 +87,17 @@ def cache_folder() -> Path:
 def seed_for(binaries: PostgresBinaries, scale: float) -> Seed:
     """Return the seed for these binaries at `scale` (1 = about 50 MB), making it when it is not there yet.
 
-    Two that ask at once make it once: the second waits for the first.
+    Two that ask at once make it once: the second waits for the first. It stays as long as this process lives.
     """
     root = cache_folder()
     root.mkdir(parents=True, exist_ok=True)
-    folder = root / f"{binaries.label}-{_fingerprint(binaries, scale)}"
-    with _locked(folder.with_suffix(".lock")):
-        if not folder.exists():
-            _build(binaries, scale, folder)
+    kind = f"{binaries.label}-{scale:g}-"
+    folder = root / f"{kind}{_fingerprint(binaries, scale)}"
+    while not _hold(folder):
+        with _locked(root / "lock"):
+            if not folder.exists():
+                _build(binaries, scale, folder)
+                _prune(root, kind, folder)
     return Seed(folder)
 
 
@@ -97,6 +108,42 @@ def _fingerprint(binaries: PostgresBinaries, scale: float) -> str:
     return state.hexdigest()[:16]
 
 
+def _hold(folder: Path) -> bool:
+    """Lock the seed in `folder` against removal until this process ends; False when it is not there."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    # It may have been removed while we waited.
+    if not folder.exists() or not os.path.samestat(os.fstat(handle), folder.stat()):
+        os.close(handle)
+        return False
+    os.utime(folder)
+    return True
+
+
+def _prune(root: Path, kind: str, made: Path) -> None:
+    """Remove the seeds that `made` replaces, those that nobody wanted for long, the rest of killed builds."""
+    sweep(root, _BUILDING)
+    sweep(Path(tempfile.gettempdir()), _WORK)
+    for other in root.iterdir():
+        old = other.name.startswith(kind) or time.time() - other.stat().st_mtime > _KEPT_S
+        if old and other != made and other.is_dir():
+            _remove_unheld(other)
+
+
+def _remove_unheld(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as handle:
@@ -104,33 +151,52 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _own_folder(prefix: str, parent: Path | None, mode: int) -> Iterator[Path]:
+    """A folder for the length of a `with` block; what a killed process leaves of it is swept later."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        folder.chmod(mode)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
 def _build(binaries: PostgresBinaries, scale: float, target: Path) -> None:
     # The server may run as another user, who has to reach its folder.
-    work = Path(tempfile.mkdtemp(prefix="oncall-seed-"))
-    work.chmod(0o711)
-    made = Path(tempfile.mkdtemp(prefix=".building-", dir=target.parent))
-    made.chmod(0o755)
-    server = PostgresServer(
-        binaries,
-        work,
-        superuser=SUPERUSER,
-        settings=_BUILD_SETTINGS,
-        initdb_options=("--auth-local=trust", "--data-checksums"),
-        over_socket=True,
-    )
-    try:
+    with _own_folder(_WORK, None, 0o711) as work, _own_folder(_BUILDING, target.parent, 0o755) as made:
+        server = PostgresServer(
+            binaries,
+            work,
+            superuser=SUPERUSER,
+            settings=_BUILD_SETTINGS,
+            initdb_options=("--auth-local=trust", "--data-checksums"),
+            over_socket=True,
+        )
         server.create()
         server.start()
         try:
             facts = _fill(server, scale, made)
         finally:
             server.stop()
+        _drop_spare_wal(server)
         (made / "facts.json").write_text(json.dumps(facts))
         pack(server.data, made / "cluster.tar")
         made.rename(target)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.rmtree(made, ignore_errors=True)
+
+
+def _drop_spare_wal(server: PostgresServer) -> None:
+    """Keep of the log only the file that a start reads: the others are more than half of a small cluster."""
+    told = server.run("pg_controldata", "-D", str(server.data)).stdout.decode()
+    needed = re.findall(r"\b[0-9A-F]{24}\b", told)
+    if len(needed) != 1:
+        raise StandInError(f"pg_controldata does not say which log file is needed: {told[:400]}")
+    for segment in (server.data / "pg_wal").glob("[0-9A-F]*"):
+        if segment.name != needed[0]:
+            segment.unlink()
 
 
 def pack(folder: Path, archive: Path) -> None:

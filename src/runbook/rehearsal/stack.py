@@ -8,6 +8,7 @@ same should the keeper itself be killed.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -31,8 +32,10 @@ from runbook.rehearsal.processes import (
     die_with_parent,
     wait_until,
 )
+from runbook.runner_private import sweep
 
 SYSTEM = "roost"
+_PREFIX = f"oncall-{SYSTEM}-"
 PARTS = ("database", "backups")
 """What a stack can be made of; see Options."""
 _DISK_FACTOR, _DISK_BASE = 6, 384 << 20
@@ -99,8 +102,12 @@ def up(options: Options, path: Path | None = None, *, keep: bool = True) -> Stac
 
     keep: it stays until `down`; otherwise it ends with the calling process. Raises StandInError.
     """
-    folder = Path(tempfile.mkdtemp(prefix=f"oncall-{SYSTEM}-"))
+    sweep(Path(tempfile.gettempdir()), _PREFIX)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
     folder.chmod(0o711)
+    # Held by the keeper and its guard: where neither lives any more, the next start clears up.
+    hold = os.open(folder, os.O_RDONLY)
+    fcntl.flock(hold, fcntl.LOCK_EX)
     target = (path or folder / "stack.json").absolute()
     target.parent.mkdir(parents=True, exist_ok=True)
     command = [
@@ -122,8 +129,10 @@ def up(options: Options, path: Path | None = None, *, keep: bool = True) -> Stac
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
+            pass_fds=(hold,),
             preexec_fn=None if keep else die_with_parent,  # noqa: PLW1509 - one system call
         )
+    os.close(hold)
     assert keeper.stdout is not None
     said = keeper.stdout.readline().decode()
     if said.strip() != "ready":
