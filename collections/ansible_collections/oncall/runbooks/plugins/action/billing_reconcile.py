@@ -1,0 +1,70 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Compare what Stripe says was paid with who is served. Reads only."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+import time
+from typing import Any, Dict, List, Mapping
+
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing.stripe import (
+    COMPLETED,
+    EVENT_DAYS,
+    Stripe,
+)
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.plugin_utils import billing_findings as told
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.billing_action import BillingAction
+
+
+class ActionModule(BillingAction):
+    """`oncall.runbooks.billing_reconcile`."""
+
+    MODULE = "oncall.runbooks.billing_reconcile"
+
+    def act(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
+        """Return the findings; whatever stands in the way of measuring is one of them."""
+        result: Dict[str, Any] = {"changed": False, "findings": [], "missed": [], "ended": [], "warnings": []}
+        try:
+            self._measure(options, task_vars, result)
+        except OncallError as error:
+            result["findings"] += told.of_failure(error, result["findings"])
+        for found in result["findings"]:
+            found["host"] = str(task_vars.get("inventory_hostname", ""))
+        if not result["warnings"]:
+            del result["warnings"]
+        return result
+
+    def _measure(self, options: Dict[str, Any], task_vars: Mapping[str, Any], result: Dict[str, Any]) -> None:
+        findings: List[Dict[str, Any]] = result["findings"]
+        stripe = self.stripe(options)
+        findings.append(_endpoint(stripe, options["endpoint"]))
+        findings.append(_pending(stripe, options))
+        people = self.people(options, task_vars) if options["email"] or options["subscriber_id"] else [None]
+        if len(people) != 1:
+            findings.append(told.of_nobody(options["email"], options["subscriber_id"], people))
+            return
+        seen = self.paid(stripe, options, people[0])
+        compared = self.compare(seen, options, task_vars)
+        findings.append(told.of_missed(compared["judged"], seen, options["escalate_at"]))
+        if people[0] is None:
+            findings.append(told.of_ended(compared["ended"], seen))
+        result.update(missed=findings[2].get("details", []), ended=compared["ended"], warnings=seen.warnings)
+
+
+def _pending(stripe: Stripe, options: Mapping[str, Any]) -> Dict[str, Any]:
+    now = stripe.clock or time.time()
+    since = now - min(options["window_hours"], EVENT_DAYS * 24) * 3600
+    events = stripe.events(COMPLETED, since, undelivered=True)
+    return told.of_pending([e for e in events if e["created"] <= now - options["grace"]], now)
+
+
+def _endpoint(stripe: Stripe, wanted: str) -> Dict[str, Any]:
+    try:
+        return told.of_endpoint(stripe.find_endpoint(wanted), COMPLETED[:1])
+    except OncallError as error:
+        if error.kind != "no_endpoint":
+            raise
+        return told.of_no_endpoint(error)

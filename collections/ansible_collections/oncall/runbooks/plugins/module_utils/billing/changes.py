@@ -1,0 +1,194 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A change of one row, with the values before and after as texts: made, predicted and taken back the same way."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+
+from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
+    ConflictError,
+    DeniedError,
+    OncallError,
+)
+from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import split_name
+
+Values = Dict[str, Optional[str]]
+LOCK_WAIT_S = 5
+
+
+@dataclass(frozen=True)
+class Change:
+    """One row: its key, and what its columns were and become (None is NULL)."""
+
+    table: str
+    key: Mapping[str, str]
+    before: Values
+    after: Values
+    token: bool = False
+
+    @classmethod
+    def from_ledger(cls, entry: Mapping[str, Any]) -> "Change":
+        """Return the change that an entry of a ledger describes."""
+        try:
+            columns = {name: dict(entry[name]) for name in ("key", "before", "after")}
+            return cls(str(entry["table"]), token=bool(entry.get("token")), **columns)
+        except (KeyError, TypeError, ValueError) as error:
+            raise OncallError(
+                "read the ledger",
+                got="an entry is not as it was written (%s)" % error,
+                next_step="give what the activation returned as undo.args.ledger, unchanged",
+                kind="ledger",
+            ) from None
+
+    def as_entry(self) -> Dict[str, Any]:
+        """The change for a ledger."""
+        return {
+            "table": self.table,
+            "key": dict(self.key),
+            "before": self.before,
+            "after": self.after,
+            "token": self.token,
+        }
+
+    @property
+    def back(self) -> "Change":
+        """The change that takes this one back."""
+        return Change(self.table, self.key, self.after, self.before, self.token)
+
+    def line(self, values: Values) -> str:
+        """One line of a diff."""
+        key = ", ".join("%s %s" % (name, value) for name, value in self.key.items())
+        shown = ", ".join(
+            "%s=%s" % (name, "NULL" if value is None else value) for name, value in sorted(values.items())
+        )
+        return "%s %s: %s\n" % (self.table, key, shown)
+
+
+def diff(changes: Sequence[Change]) -> Dict[str, str]:
+    """Return the rows before and after, the same text in check mode and for real."""
+    return {
+        "before": "".join(c.line(c.before) for c in changes),
+        "after": "".join(c.line(c.after) for c in changes),
+    }
+
+
+def current(connection: Any, change: Change) -> Optional[Values]:
+    """Return what the columns of the row hold now, None when the row is gone."""
+    columns = list(change.before)
+    query = pg.statement(
+        "SELECT " + ", ".join(["{}::text"] * len(columns)) + " FROM {} WHERE {}",
+        *map(pg.ident, columns),
+        pg.ident(*split_name(change.table)),
+        _is(change.key),
+    )
+    found = pg.rows(connection, query)
+    return dict(zip(columns, found[0])) if found else None
+
+
+def make(connection: Any, change: Change) -> Change:
+    """Write the change and return it with the values as the server keeps them; exactly one row, or it raises."""
+    columns = list(change.after)
+    assigned = [pg.statement("{} = {}", pg.ident(name), change.after[name]) for name in columns]
+    query = pg.statement(
+        "UPDATE {} SET {} WHERE {} RETURNING " + ", ".join(["{}::text"] * len(columns)),
+        pg.ident(*split_name(change.table)),
+        pg.raw(", ").join(assigned),
+        _is(change.key),
+        *map(pg.ident, columns),
+    )
+    written = pg.rows(connection, query)
+    if len(written) != 1:
+        raise ConflictError(
+            "change one row",
+            on=change.line(change.before).strip(),
+            got="%d rows were changed, so nothing was kept" % len(written),
+            next_step="name the table's primary key as its id in the inventory",
+        )
+    return Change(change.table, change.key, change.before, dict(zip(columns, written[0])), change.token)
+
+
+def lock(connection: Any, table: Any, column: str, values: Sequence[str]) -> None:
+    """Lock the rows whose `column` is one of `values`, always in the same order, so that two never block each other."""
+    if values:
+        query = pg.statement(
+            "SELECT 1 FROM {} WHERE {} IN %s ORDER BY {} FOR UPDATE",
+            table,
+            pg.ident(column),
+            pg.ident(column),
+        )
+        pg.rows(connection, query, (tuple(values),))
+
+
+def _is(key: Mapping[str, str]) -> Any:
+    pairs = [pg.statement("{} = {}", pg.ident(name), value) for name, value in key.items()]
+    return pg.raw(" AND ").join(pairs)
+
+
+def restorable(connection: Any, ledger: Sequence[Change]) -> List[Change]:
+    """Return the changes that are still to be taken back, in their order, the last one first.
+
+    A row that is as it was before needs nothing. A token that was changed since (revoked again) stays as it is.
+    Raises ConflictError when another row was changed since: then nothing is taken back.
+    """
+    wanted: List[Change] = []
+    for change in reversed(ledger):
+        now = current(connection, change)
+        if now == change.before or (change.token and now != change.after):
+            continue
+        if now != change.after:
+            raise ConflictError(
+                "take back the activation",
+                on=change.line(change.after).strip(),
+                got="the row is %s now" % ("gone" if now is None else change.line(now).strip()),
+                next_step="somebody changed it since; look at it by hand (nothing was changed)",
+                kind="changed_since",
+            )
+        wanted.append(change.back)
+    return wanted
+
+
+@contextmanager
+def transaction(connection: Any, *, read_only: bool) -> Iterator[None]:
+    """One transaction: all of it or nothing. Errors of the server become ones that say what to do."""
+    try:
+        pg.rows(connection, "SET lock_timeout = '%ds'" % LOCK_WAIT_S)
+        pg.rows(connection, "BEGIN" + (" READ ONLY" if read_only else ""))
+        yield
+        pg.rows(connection, "COMMIT")
+    except pg.Error as error:
+        raise database_error(error) from None
+    finally:
+        # Closed or broken, the server ends it by itself; after COMMIT there is nothing to end.
+        if not connection.closed and connection.info.transaction_status:
+            pg.rows(connection, "ROLLBACK")
+
+
+def database_error(error: Exception) -> OncallError:
+    """Return the domain error for what the server said to a statement."""
+    code, text = getattr(error, "pgcode", None) or "", " ".join(str(error).split())
+    if code in ("55P03", "40P01"):
+        return ConflictError(
+            "lock the rows of the subscriber",
+            got="%s (waited %d s)" % (text, LOCK_WAIT_S),
+            next_step="wait for whoever works on them, or see who it is with postgres_sessions; then run it again"
+            " (nothing was changed)",
+            kind="locked",
+        )
+    if code == "42501":
+        return DeniedError(
+            "work on the database",
+            got=text,
+            next_step="grant the role what is missing, or set login_user (nothing was changed)",
+        )
+    return OncallError(
+        "work on the database",
+        got="%s%s" % (text, " (SQLSTATE %s)" % code if code else ""),
+        next_step="compare the tables and columns of the inventory with the database (nothing was changed)",
+        kind="database",
+    )
