@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, the oncall.runbooks authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Changing many rows in short transactions, so that no other client waits long for one of them."""
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+import random
+import time
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, List, Sequence, TypeVar
+
+from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
+    ConflictError,
+    OncallError,
+    UnreachableError,
+)
+
+# What the server says when somebody else holds what a transaction needs: rolled back, it may be tried again.
+DEADLOCK, SERIALIZATION, LOCKED, TIMED_OUT = "40P01", "40001", "55P03", "57014"
+BUSY = (DEADLOCK, SERIALIZATION, LOCKED, TIMED_OUT)
+# Share of the longest wait that a transaction may take: whoever waits for it has work of its own to do after.
+_SHARE = 0.4
+_SMALLEST = 20
+_TRIES = 6
+Item = TypeVar("Item")
+
+_SESSION = (
+    "SET default_transaction_isolation = 'read committed'",
+    "SET row_security = off",  # a query that row security would cut is an error then
+    "SET datestyle = 'ISO'",
+    "SET intervalstyle = 'iso_8601'",
+    "SET bytea_output = 'hex'",
+    "SET extra_float_digits = 3",
+    "SET jit = off",
+)
+
+
+def read_session(login: pg.Login, database: str, timeout: float) -> Any:
+    """Return a session that the server keeps from writing; its statements end within `timeout` seconds."""
+    options = "-c default_transaction_read_only=on -c lock_timeout=5000 -c statement_timeout=%d"
+    session = login.connect(database, options=options % int(timeout * 1000))
+    for setting in _SESSION:
+        pg.rows(session, setting)
+    return session
+
+
+def write_session(login: pg.Login, database: str, max_wait_ms: float, *, wait_for_disk: bool) -> Any:
+    """Return a session whose transactions give up before another client has waited `max_wait_ms` for them."""
+    limits = "-c statement_timeout=%d -c lock_timeout=%d" % (max_wait_ms, max(1, max_wait_ms / 5))
+    session = login.connect(database, options=limits)
+    _refuse_read_only(session, database)
+    for setting in (*_SESSION, "SET enable_seqscan = off"):
+        pg.rows(session, setting)
+    if not wait_for_disk:
+        # A batch and its entry are lost together or not at all; the last commit waits for all of them.
+        pg.rows(session, "SET synchronous_commit = off")
+    return session
+
+
+def _refuse_read_only(session: Any, database: str) -> None:
+    if pg.value(session, "SELECT current_setting('transaction_read_only')") == "on":
+        raise OncallError(
+            "change tokens",
+            on="database %s" % database,
+            got="it is read-only (a replica, or default_transaction_read_only is on)",
+            next_step="log in to the primary server, or end the read-only state",
+            kind="read_only",
+        )
+
+
+@contextmanager
+def only_one(session: Any, run: str, patience: float = 5.0) -> Iterator[None]:
+    """Hold the lock of this run; a session that was killed a moment ago gets `patience` seconds to end."""
+    deadline = time.monotonic() + patience
+    names = ("oncall.runbooks tokens", run)
+    while not pg.value(session, "SELECT pg_try_advisory_lock(hashtext(%s), hashtext(%s))", names):
+        if time.monotonic() > deadline:
+            raise ConflictError(
+                "work on the tokens",
+                on="run %s" % run,
+                got="somebody else works on the same run",
+                next_step="wait for it to end; its session is called oncall-%s" % run,
+                kind="same_run",
+            )
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        if not session.closed:
+            pg.rows(session, "SELECT pg_advisory_unlock(hashtext(%s), hashtext(%s))", names)
+
+
+class Pace:
+    """How many rows one transaction takes: as many as fit into its share of the longest wait."""
+
+    def __init__(self, size: int, max_wait_ms: float) -> None:
+        self.limit = self.size = max(1, size)
+        self.max_wait_ms = max_wait_ms
+        self.longest_ms = 0.0
+        self.transactions = 0
+        self.retries = 0
+
+    def took(self, milliseconds: float, rows: int) -> None:
+        """Learn from a transaction of `rows` rows."""
+        self.transactions += 1
+        self.longest_ms = max(self.longest_ms, milliseconds)
+        goal = self.max_wait_ms * _SHARE
+        if milliseconds > goal:
+            self.shrink(max(0.5, goal / milliseconds))
+        elif rows >= self.size / 2:
+            grown = int(self.size * min(1.25, goal / max(milliseconds, 0.01)))
+            self.size = min(self.limit, max(self.size + 1, grown))
+
+    def shrink(self, factor: float = 0.5) -> None:
+        """Take fewer rows from now on."""
+        self.size = max(min(_SMALLEST, self.limit), int(self.size * factor))
+
+    def run(self, action: Callable[[], int]) -> int:
+        """Run one transaction and learn from it, also from one that the server refused."""
+        started = time.monotonic()
+        rows = 0
+        try:
+            rows = action()
+            return rows
+        finally:
+            self.took((time.monotonic() - started) * 1000, rows)
+
+    def chunks(self, items: Sequence[Item]) -> Iterator[List[Item]]:
+        """Yield the items in parts of the size that fits at the moment."""
+        at = 0
+        while at < len(items):
+            part = list(items[at : at + self.size])
+            at += len(part)
+            yield part
+
+    def retried(self, action: Callable[[], int]) -> int:
+        """Run a transaction, again after a pause when others were in its way; 0 when they stay there."""
+        for attempt in range(_TRIES):
+            try:
+                return self.run(action)
+            except pg.Error as error:
+                if not busy(error):
+                    raise
+                self.retries += 1
+                self.shrink()
+            time.sleep(random.uniform(0.2, 1.0) * 0.01 * 2**attempt)
+        return 0
+
+
+def busy(error: Exception) -> bool:
+    """Whether the server rolled back because somebody else holds what was needed, or time was up."""
+    return getattr(error, "pgcode", None) in BUSY
+
+
+def server_error(error: Exception, on: str, run: str) -> OncallError:
+    """Return the domain error for a psycopg2 `error` in the middle of the work."""
+    code = getattr(error, "pgcode", None) or ""
+    got = " ".join(str(error).split()) or type(error).__name__
+    if not code or code.startswith(("08", "57P")):
+        step = (
+            "see whether the server runs; then run again with run: %s, which goes on where this ended" % run
+        )
+        return UnreachableError("change tokens", on=on, got=got, next_step=step, kind="connection_lost")
+    if code in BUSY:
+        step = (
+            "end what holds the lock (postgres_sessions with blocking: true), then run again with run: %s"
+            % run
+        )
+        return ConflictError("reach the table", on=on, got=got, next_step=step, kind="locked")
+    step = "remove the cause, then run again with run: %s, which goes on where this ended" % run
+    return OncallError("change tokens", on=on, got="%s (SQLSTATE %s)" % (got, code), next_step=step)
