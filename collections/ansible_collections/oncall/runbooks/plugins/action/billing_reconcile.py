@@ -42,14 +42,17 @@ class ActionModule(BillingAction):
         stripe = self.stripe(options)
         findings.append(_endpoint(stripe, options["endpoint"]))
         findings.append(_pending(stripe, options))
-        people = self.people(options, task_vars) if options["email"] or options["subscriber_id"] else [None]
-        if len(people) != 1:
-            findings.append(told.of_nobody(options["email"], options["subscriber_id"], people))
-            return
-        seen = self.paid(stripe, options, people[0])
+        person = None
+        if options["email"] or options["subscriber_id"]:
+            people = self.people(options, task_vars)
+            if len(people) != 1:
+                findings.append(told.of_nobody(options["email"], options["subscriber_id"], people))
+                return
+            person = people[0]
+        seen = self.paid(stripe, options, person)
         compared = self.compare(seen, options, task_vars)
         findings.append(told.of_missed(compared["judged"], seen, options["escalate_at"]))
-        if people[0] is None:
+        if person is None:
             findings.append(told.of_ended(compared["ended"], seen))
         result.update(missed=findings[2].get("details", []), ended=compared["ended"], warnings=seen.warnings)
 

@@ -146,17 +146,16 @@ def _why_not(judged: Row) -> str:
 
 def _resend(stripe: Stripe, endpoint: str, wanted: List[Row]) -> str:
     """Send each event once; return what has to be known when it is not certain that one was taken."""
-    run, unsure, sent = os.environ.get("ONCALL_RUN_ID") or uuid.uuid4().hex, "", 0
-    for judged in wanted:
+    run, unsure = os.environ.get("ONCALL_RUN_ID") or uuid.uuid4().hex, ""
+    for number, judged in enumerate(wanted):
         try:
             stripe.retry(judged["event"], endpoint, run)
         except UnreachableError as error:
             # It may have been taken: sending it again could deliver it twice, looking cannot.
             unsure = " (Stripe's answer was lost: %s)" % error.got
         except OncallError as error:
-            error.changed = sent > 0
+            error.changed = number > 0
             raise
-        sent += 1
     return unsure
 
 

@@ -17,7 +17,7 @@ options:
     type: str
     required: true
   email:
-    description: Look at one subscriber only, by the address of the account. Upper and lower case are the same.
+    description: Look at one subscriber only, by the address of the account, in upper or lower case.
     type: str
     default: ""
   subscriber_id:
@@ -59,12 +59,12 @@ options:
         default: status
       served:
         description:
-          - Per status of the subscription at Stripe (C(active), C(trialing)) the list of statuses that fit it.
+          - Per status at Stripe (C(active), C(trialing)) the list of statuses that fit it.
           - An activation writes the first one. Without C(trialing) it is the same as for C(active).
         type: dict
         required: true
       activate_from:
-        description: Statuses that a payment ends. Somebody in any other is not activated unless that is confirmed.
+        description: Statuses that a payment ends. Whoever is in another one is not activated.
         type: list
         elements: str
         required: true
@@ -88,7 +88,8 @@ options:
       subscription:
         description:
           - Column with Stripe's subscription id.
-          - When no row has it, the one row of the subscriber without any, and with a status from O(subscriptions.activate_from), is taken.
+          - When no row has it, the subscriber's one row without any is taken, if its status is in
+            O(subscriptions.activate_from).
         type: str
         required: true
       status:

@@ -19,8 +19,8 @@ options:
   api_key:
     description:
       - Secret or restricted key. It stays on the controller.
-      - A restricted key needs to read Checkout Sessions, Customers, Events, Subscriptions and Webhook Endpoints;
-        to change something, to write Webhook Endpoints and Events.
+      - A restricted key reads Checkout Sessions, Customers, Events, Subscriptions and Webhook Endpoints.
+      - To change something it needs to write Webhook Endpoints and Events.
     type: str
     required: true
   api_version:

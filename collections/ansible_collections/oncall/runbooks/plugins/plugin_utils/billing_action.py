@@ -25,8 +25,8 @@ Row = Dict[str, Any]
 _LOOK = "oncall.runbooks.billing_reconcile"
 # What the target needs; everything else, the key of Stripe above all, stays on the controller.
 _TO_TARGET = frozenset(
-    ("database", "maintenance_db", "ssl_mode", "ca_cert", "subscribers", "subscriptions", "events")
-    + tuple("login_" + name for name in ("host", "port", "user", "password", "unix_socket"))
+    ["database", "subscribers", "subscriptions", "events", "maintenance_db", "ssl_mode", "ca_cert"]
+    + ["login_" + name for name in ("host", "port", "user", "password", "unix_socket")]
 )
 
 
@@ -82,7 +82,7 @@ class BillingAction(ControllerAction):
     def compare(
         self, seen: Seen, options: Mapping[str, Any], task_vars: Mapping[str, Any], *, wait: float = 0.0
     ) -> Dict[str, Any]:
-        """Return `judged` (every payment with its verdict) and `ended` (rows still served) from the target."""
+        """Return `judged` (payments with verdicts) and `ended` (rows still served) from the target."""
         asked = {"payments": seen.payments, "ended": seen.ended, "wait": wait}
         return self.on_target(_LOOK, options, task_vars, stripe=asked)
 

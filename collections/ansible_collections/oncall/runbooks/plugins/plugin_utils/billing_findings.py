@@ -91,7 +91,7 @@ def of_missed(judged: Sequence[Row], seen: Seen, escalate_at: int) -> Row:
     gone = [j for j in missed if not j["event"] and seen.clock - j["completed"] > EVENT_DAYS * 86400]
     if gone:
         text += (
-            " %d of them are older than the %d days for which Stripe keeps events: activate, nothing to resend."
+            " %d of them are older than the %d days for which Stripe keeps events: activate, do not resend."
             % (
                 len(gone),
                 EVENT_DAYS,
@@ -116,14 +116,15 @@ def _who(missed: Sequence[Row]) -> str:
 
 def of_ended(rows: Sequence[Row], seen: Seen) -> Row:
     """Judge whether somebody is still served whose subscription has ended at Stripe."""
-    observed = {"count": len(rows), "subscriptions": [r["subscription"] for r in rows[:_SHOWN]]}
+    shown = [str(r["subscription"]) for r in rows[:_SHOWN]]
+    observed = {"count": len(rows), "subscriptions": shown}
     if not rows:
         text = "No subscription that ended at Stripe%s is still served." % _since(seen)
         return finding(CHECKS[3], "ok", text, observed=observed, expected={"count": 0})
     text = "%d subscriptions ended at Stripe%s and are still served: %s." % (
         len(rows),
         _since(seen),
-        ", ".join(observed["subscriptions"]) + (", …" if len(rows) > _SHOWN else ""),
+        ", ".join(shown) + (", …" if len(rows) > _SHOWN else ""),
     )
     return finding(CHECKS[3], "warn", text, observed=observed, expected={"count": 0})
 

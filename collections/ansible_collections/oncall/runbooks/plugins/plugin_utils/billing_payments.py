@@ -28,7 +28,7 @@ MAX_SKEW = 60.0
 
 @dataclass
 class Seen:
-    """What Stripe said: `payments` the database has to know of, the other checkouts by why they do not count."""
+    """What Stripe said: `payments` the database has to know of, `others` with why they do not count."""
 
     payments: List[Dict[str, Any]] = field(default_factory=list)
     others: List[Dict[str, Any]] = field(default_factory=list)
@@ -81,7 +81,7 @@ def of_subscriber(stripe: Stripe, people: Sequence[Mapping[str, Any]], email: st
 
 
 def _clock(stripe: Stripe) -> Any:
-    """Return Stripe's time, and a warning when this machine's is another: a wrong one would move the window."""
+    """Return Stripe's time, and a warning when this machine's is another."""
     if stripe.clock is None:
         stripe.endpoints()
     if stripe.clock is None:

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Do by hand what a missed event would have done: one transaction, every row locked, everything in a ledger."""
+"""Do by hand what a missed event would have done: one transaction, locked rows, a ledger."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def activate(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
             made = planned if check_mode else [ch.make(connection, change) for change in planned]
             if chosen and not check_mode:
                 _note(connection, wanted, chosen, "activated")
-    return _result(params, chosen, left, planned, made)
+    return _result(chosen, left, planned, made)
 
 
 def _is_wanted(judged: Row, wanted: Activation) -> bool:
@@ -110,7 +110,7 @@ def _lock(connection: Any, tables: Tables, payments: Sequence[Row]) -> None:
 
 
 _NEXT = {
-    "held": "when it is right to activate a subscriber in this state, confirm it: confirm_status=<that status>",
+    "held": "when it is right all the same, confirm it: confirm_status=<that status>",
     "no_row": "let the application make it: resend the event (mitigation resend-event)",
     "ambiguous": "give subscriber_id instead of the address",
     "unknown": "ask the subscriber which address the account has",
@@ -213,7 +213,6 @@ def _note(connection: Any, wanted: Activation, people: Sequence[Row], did: str) 
 
 
 def _result(
-    params: Mapping[str, Any],
     chosen: Sequence[Row],
     left: Sequence[Row],
     planned: Sequence[ch.Change],
@@ -252,7 +251,7 @@ def _result(
 
 
 def restore(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
-    """Put back every row of the ledger that is still as the activation left it; a second time changes nothing."""
+    """Put back every row of the ledger; a second time changes nothing."""
     wanted = Activation(params)
     given = params["ledger"] or {}
     ledger = [ch.Change.from_ledger(entry) for entry in given.get("changes") or []]
@@ -287,7 +286,7 @@ def restore(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
 
 
 def _lock_ledger(connection: Any, tables: Tables, ledger: Sequence[ch.Change]) -> None:
-    """Lock in the order in which an activation locks, so that the two wait for each other instead of colliding."""
+    """Lock in the order in which an activation locks, so that the two never deadlock."""
     rows: Dict[Tuple[str, str], List[str]] = {}
     for change in ledger:
         (column, value), *_more = change.key.items()

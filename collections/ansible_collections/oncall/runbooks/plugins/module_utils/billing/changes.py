@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A change of one row, with the values before and after as texts: made, predicted and taken back the same way."""
+"""A change of one row, its values before and after as texts: predicted, made and taken back alike."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation im
 
 Values = Dict[str, Optional[str]]
 LOCK_WAIT_S = 5
+
+
+def texts(columns: Sequence[str]) -> Any:
+    """Return the columns as texts, for a statement."""
+    return pg.raw(", ").join([pg.statement("{}::text", pg.ident(name)) for name in columns])
+
+
+def by_name(columns: Sequence[str], row: Sequence[Any]) -> Dict[str, Any]:
+    """Return a row by the names of its columns."""
+    return dict(zip(columns, row))  # noqa: B905 - Python 3.8
 
 
 @dataclass(frozen=True)
@@ -82,25 +92,25 @@ def current(connection: Any, change: Change) -> Optional[Values]:
     """Return what the columns of the row hold now, None when the row is gone."""
     columns = list(change.before)
     query = pg.statement(
-        "SELECT " + ", ".join(["{}::text"] * len(columns)) + " FROM {} WHERE {}",
-        *map(pg.ident, columns),
+        "SELECT {} FROM {} WHERE {}",
+        texts(columns),
         pg.ident(*split_name(change.table)),
         _is(change.key),
     )
     found = pg.rows(connection, query)
-    return dict(zip(columns, found[0])) if found else None
+    return by_name(columns, found[0]) if found else None
 
 
 def make(connection: Any, change: Change) -> Change:
-    """Write the change and return it with the values as the server keeps them; exactly one row, or it raises."""
+    """Write the change and return it as the server keeps it; exactly one row, or it raises."""
     columns = list(change.after)
     assigned = [pg.statement("{} = {}", pg.ident(name), change.after[name]) for name in columns]
     query = pg.statement(
-        "UPDATE {} SET {} WHERE {} RETURNING " + ", ".join(["{}::text"] * len(columns)),
+        "UPDATE {} SET {} WHERE {} RETURNING {}",
         pg.ident(*split_name(change.table)),
         pg.raw(", ").join(assigned),
         _is(change.key),
-        *map(pg.ident, columns),
+        texts(columns),
     )
     written = pg.rows(connection, query)
     if len(written) != 1:
@@ -110,11 +120,11 @@ def make(connection: Any, change: Change) -> Change:
             got="%d rows were changed, so nothing was kept" % len(written),
             next_step="name the table's primary key as its id in the inventory",
         )
-    return Change(change.table, change.key, change.before, dict(zip(columns, written[0])), change.token)
+    return Change(change.table, change.key, change.before, by_name(columns, written[0]), change.token)
 
 
 def lock(connection: Any, table: Any, column: str, values: Sequence[str]) -> None:
-    """Lock the rows whose `column` is one of `values`, always in the same order, so that two never block each other."""
+    """Lock the rows whose `column` is one of `values`, in one order, so that two never deadlock."""
     if values:
         query = pg.statement(
             "SELECT 1 FROM {} WHERE {} IN %s ORDER BY {} FOR UPDATE",
@@ -133,7 +143,7 @@ def _is(key: Mapping[str, str]) -> Any:
 def restorable(connection: Any, ledger: Sequence[Change]) -> List[Change]:
     """Return the changes that are still to be taken back, in their order, the last one first.
 
-    A row that is as it was before needs nothing. A token that was changed since (revoked again) stays as it is.
+    A row that is as it was before needs nothing. A token that was changed since (revoked again) stays.
     Raises ConflictError when another row was changed since: then nothing is taken back.
     """
     wanted: List[Change] = []
@@ -176,7 +186,7 @@ def database_error(error: Exception) -> OncallError:
         return ConflictError(
             "lock the rows of the subscriber",
             got="%s (waited %d s)" % (text, LOCK_WAIT_S),
-            next_step="wait for whoever works on them, or see who it is with postgres_sessions; then run it again"
+            next_step="wait for whoever works on them (postgres_sessions shows who), then run it again"
             " (nothing was changed)",
             kind="locked",
         )

@@ -25,7 +25,7 @@ NOT_SERVED = (MISSED, UNLINKED, HELD, CONFLICT, UNKNOWN, AMBIGUOUS)
 
 
 def at_stripe(session: Mapping[str, Any], completed: float, settled: float) -> Tuple[str, str]:
-    """Return what Stripe alone says of a checkout: `paid` when the database has to know of it, and why not else.
+    """Return what Stripe says of a checkout: `paid` when the database has to know of it, and why not else.
 
     completed: when, in seconds of the epoch; settled: what was completed after that may still be under way.
     """
@@ -54,15 +54,18 @@ def verdict(found: Row, tables: Tables) -> Row:
 
 
 def _word(found: Row, subscriber: Optional[Row], tables: Tables) -> Tuple[str, str]:
-    people, rows, status = found["subscribers"], found["rows"], found["status"]
-    if subscriber is None:
-        if not people:
-            return UNKNOWN, "nobody in the database has this customer, reference or address"
-        ids = ", ".join(person["id"] for person in people)
-        return AMBIGUOUS, "%d subscribers match by %s (ids %s)" % (len(people), found["matched_by"], ids)
-    odd = _odd_rows(found, subscriber, tables)
-    if odd:
-        return CONFLICT, odd
+    people = found["subscribers"]
+    if subscriber is not None:
+        odd = _odd_rows(found, subscriber, tables)
+        return (CONFLICT, odd) if odd else _word_of_one(found, subscriber, tables)
+    if not people:
+        return UNKNOWN, "nobody in the database has this customer, reference or address"
+    ids = ", ".join(person["id"] for person in people)
+    return AMBIGUOUS, "%d subscribers match by %s (ids %s)" % (len(people), found["matched_by"], ids)
+
+
+def _word_of_one(found: Row, subscriber: Row, tables: Tables) -> Tuple[str, str]:
+    rows, status = found["rows"], found["status"]
     of_people, of_rows = tables.subscribers.statuses, tables.subscriptions.statuses
     served = of_people.fits(subscriber["status"], status)
     if served and rows and of_rows.fits(rows[0]["status"], status):

@@ -11,6 +11,7 @@ from collections import defaultdict
 from typing import Any, Callable, Dict, Iterable, List, Sequence, Set, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing.changes import by_name, texts
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tables import (
     Subscribers,
     Subscriptions,
@@ -35,17 +36,17 @@ def _subscribers(connection: Any, table: Subscribers, key: str, values: Iterable
     """Return those whose column `key` (id, email, customer) is one of `values`."""
     wanted, found = sorted(set(values)), []
     customer = pg.ident(table.customer) if table.customer else pg.raw("NULL")
+    column = pg.ident(getattr(table, key))
     query = pg.statement(
-        "SELECT {}::text, {}::text, {}::text, {}::text FROM {} WHERE "
-        + ("lower({}::text) IN %s" if key == "email" else "{} IN %s"),
-        *(pg.ident(name) for name in (table.id, table.email, table.status)),
+        "SELECT {}, {}::text FROM {} WHERE {} IN %s",
+        texts((table.id, table.email, table.status)),
         customer,
         table.ident,
-        pg.ident(getattr(table, key)),
+        pg.statement("lower({}::text)", column) if key == "email" else column,
     )
     for start in range(0, len(wanted), _CHUNK):
         found += pg.rows(connection, query, (tuple(wanted[start : start + _CHUNK]),))
-    return [dict(zip(("id", "email", "status", "customer"), row)) for row in found]
+    return [by_name(("id", "email", "status", "customer"), row) for row in found]
 
 
 def by_customer(connection: Any, table: Subscribers, customers: Iterable[str]) -> List[Row]:
@@ -68,7 +69,7 @@ def named(connection: Any, tables: Tables, email: str, subscriber_id: str) -> Li
     """Return who has this address, or this id; raises UsageError when the id is not of the column's type."""
     if subscriber_id:
         table = tables.subscribers
-        require_fit(connection, table, table.id, table.id_type, subscriber_id, "subscriber_id")
+        require_fit(connection, table, (table.id, table.id_type), subscriber_id, "subscriber_id")
         return _subscribers(connection, table, "id", [subscriber_id])
     return by_email(connection, tables.subscribers, [email])
 
@@ -117,17 +118,16 @@ def _rows_by(
     wanted = sorted(set(values))
     names = ("id", "subscriber", "status", "subscription")
     periods = [name for name in ("period", "period_start", "period_end") if getattr(table, name)]
-    shown = [pg.ident(getattr(table, name)) for name in (*names, *periods)]
     query = pg.statement(
-        "SELECT " + ", ".join(["{}::text"] * len(shown)) + " FROM {} WHERE {} IN %s",
-        *shown,
+        "SELECT {} FROM {} WHERE {} IN %s",
+        texts([getattr(table, name) for name in (*names, *periods)]),
         table.ident,
         pg.ident(column),
     )
     found: Dict[str, List[Row]] = defaultdict(list)
     for start in range(0, len(wanted), _CHUNK):
         for row in pg.rows(connection, query, (tuple(wanted[start : start + _CHUNK]),)):
-            made = dict(zip((*names, *periods), row))
+            made = by_name((*names, *periods), row)
             found[made[key]].append(made)
     return found
 
@@ -143,11 +143,13 @@ def received(connection: Any, tables: Tables, events: Iterable[str]) -> Set[str]
 
 
 def looked(connection: Any, tables: Tables, payments: Sequence[Row]) -> List[Row]:
-    """Return every payment with what the database has of it: `subscribers`, `matched_by`, `rows`, `received`."""
+    """Return every payment with what the database has: `subscribers`, `matched_by`, `rows`, `received`."""
     found = matched(connection, tables.subscribers, payments)
     rows = linked(connection, tables.subscriptions, [p["subscription"] for p in payments])
-    lonely = {people[0]["id"] for (_, people), p in zip(found, payments)
-              if len(people) == 1 and not rows.get(p["subscription"])}  # fmt: skip
+    pairs = list(zip(payments, found))  # noqa: B905 - Python 3.8
+    lonely = {
+        people[0]["id"] for p, (_, people) in pairs if len(people) == 1 and p["subscription"] not in rows
+    }
     waiting = unlinked(connection, tables.subscriptions, lonely)
     handled = received(connection, tables, [p["event"] for p in payments if p["event"]])
     return [
@@ -158,7 +160,7 @@ def looked(connection: Any, tables: Tables, payments: Sequence[Row]) -> List[Row
             rows=rows.get(payment["subscription"]) or waiting.get(people[0]["id"] if people else "", []),
             received=payment["event"] in handled,
         )
-        for payment, (word, people) in zip(payments, found)
+        for payment, (word, people) in pairs
     ]
 
 

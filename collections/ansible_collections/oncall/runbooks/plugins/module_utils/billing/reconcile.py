@@ -26,7 +26,7 @@ _OPTIONS = "-c statement_timeout=15000"
 
 
 def look(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
-    """Answer what the action plugin asks in the option `stripe`: `people` who were named, or `judged` payments."""
+    """Answer what the option `stripe` asks: `people` who were named, or `judged` payments."""
     del check_mode  # it reads in either
     tables, asked = Tables.from_params(params), params["stripe"]
     login = pg.Login.from_params(params, application_name="oncall-billing")
@@ -54,7 +54,7 @@ def _judged(connection: Any, tables: Tables, payments: Sequence[Mapping[str, Any
 def _until_served(
     measure: Callable[[], List[Dict[str, Any]]], wait: float, clock: Callable[[], float] = time.monotonic
 ) -> List[Dict[str, Any]]:
-    """Measure until nobody is without service, or `wait` seconds have gone by; return the last measurement."""
+    """Measure until nobody is without service or `wait` seconds are over; return the last result."""
     deadline = clock() + wait
     judged = measure()
     while clock() < deadline and any(j["verdict"] in NOT_SERVED for j in judged):

@@ -36,8 +36,8 @@ class Stripe:
             raise UsageError(
                 "use the key of Stripe",
                 got="api_key is %s" % ("no secret or restricted key" if api_key else "empty"),
-                next_step="set api_key to a key that begins with sk_ or rk_ (read: Checkout Sessions, Customers,"
-                " Events, Subscriptions, Webhook Endpoints; write: Webhook Endpoints, Events)",
+                next_step="set api_key to a key that begins with sk_ or rk_ (it reads Checkout Sessions,"
+                " Customers, Events, Subscriptions and writes Webhook Endpoints and Events)",
             )
         self.live = "_live_" in api_key
         headers = {"Authorization": "Bearer " + api_key, "Stripe-Version": api_version}
@@ -56,7 +56,7 @@ class Stripe:
         return list(self._pages("/v1/webhook_endpoints", {}))
 
     def find_endpoint(self, wanted: str) -> Dict[str, Any]:
-        """Return the endpoint with this id or URL; raises an OncallError of kind `no_endpoint` naming those there."""
+        """Return the endpoint with this id or URL; raises an OncallError of kind `no_endpoint`."""
         known = self.endpoints()
         found = [e for e in known if wanted in (e["id"], e["url"])]
         if len(found) == 1:
@@ -92,7 +92,8 @@ class Stripe:
         self, types: Sequence[str], since: float, *, undelivered: bool = False
     ) -> Iterator[Dict[str, Any]]:
         """Yield events of these types since a moment (seconds of the epoch), the newest first."""
-        query: Dict[str, Any] = {"types[]": list(types), "created[gte]": int(since)}
+        query: Dict[str, Any] = {"types[%d]" % n: kind for n, kind in enumerate(types)}
+        query["created[gte]"] = int(since)
         if undelivered:
             query["delivery_success"] = "false"
         return self._pages("/v1/events", query)

@@ -23,6 +23,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation im
 
 #: statuses of a subscription at Stripe in which somebody who paid has to be served
 LIVE = ("active", "trialing")
+_OF_SUBSCRIPTIONS = ("id", "subscriber", "status", "subscription", "period", "period_start", "period_end")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Statuses:
 
     @classmethod
     def from_option(cls, option: Mapping[str, Any], name: str) -> "Statuses":
-        """Return what the suboptions `served` and `activate_from` say; raises UsageError when they cannot be used."""
+        """Return what `served` and `activate_from` say; raises UsageError when they cannot be used."""
         served = {
             str(key): tuple(map(str, words)) if isinstance(words, list) else (str(words),)
             for key, words in (option["served"] or {}).items()
@@ -116,14 +117,13 @@ class Tables:
         return cls(
             Subscribers(
                 *split_name(payer["table"]),
-                **{name: payer[name] or "" for name in ("id", "email", "status", "customer")},
                 statuses=Statuses.from_option(payer, "subscribers"),
+                **{name: payer[name] or "" for name in ("id", "email", "status", "customer")},
             ),
             Subscriptions(
                 *split_name(bought["table"]),
-                **{name: bought[name] or "" for name in ("id", "subscriber", "status", "subscription")},
                 statuses=Statuses.from_option(bought, "subscriptions"),
-                **{name: bought[name] or "" for name in ("period", "period_start", "period_end")},
+                **{name: bought[name] or "" for name in _OF_SUBSCRIPTIONS},
             ),
             Events(*split_name(events["table"]), event=events["event"]) if events else None,
         )
@@ -131,7 +131,7 @@ class Tables:
     def described(self, connection: Any, *, changing: bool = False) -> "Tables":
         """Return the tables checked against the catalog: every table, column, status and right is there.
 
-        changing: whether rows will be updated. Raises an OncallError that names what is missing; locks nothing.
+        changing: whether rows will be updated. Raises an OncallError that names what is missing.
         """
         payer, bought = self.subscribers, self.subscriptions
         changed = [payer.status, payer.customer] if changing else []
@@ -159,7 +159,7 @@ def require_statuses(
 ) -> None:
     """Refuse words that the status column can never hold."""
     for word in [*statuses.words, *statuses.activate_from]:
-        require_fit(connection, relation, "status", column.type_text, word, option)
+        require_fit(connection, relation, ("status", column.type_text), word, option)
 
 
 def described_audit(connection: Any, audit: Audit) -> Audit:

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
-from ansible_collections.oncall.runbooks.plugins.module_utils.billing.changes import Change
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing.changes import Change, by_name, texts
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import (
     Relation,
     find,
+    idents,
     require,
     split_name,
 )
@@ -40,8 +41,8 @@ class Revoked(Relation):
                 "use the option tokens",
                 on=option["table"],
                 got="key or unpaid is empty",
-                next_step="name the primary key, and the reasons that mean non-payment; without a reason nobody"
-                " can tell these tokens from stolen ones, so then leave the table out",
+                next_step="name the primary key and the reasons that mean non-payment; leave a table without"
+                " reasons out, because nobody can tell its tokens from stolen ones",
             )
         names = {name: option[name] for name in ("subscriber", "revoked_at", "reason")}
         return cls(
@@ -71,15 +72,15 @@ class Revoked(Relation):
             return []
         columns = [*self.key, self.revoked_at, self.reason]
         query = pg.statement(
-            "SELECT " + ", ".join(["{}::text"] * len(columns)) + " FROM {} WHERE {} IN %s AND {} IS NOT NULL"
-            " AND {}::text IN %s ORDER BY {}" + (" FOR UPDATE" if locked else ""),
-            *map(pg.ident, columns),
+            "SELECT {} FROM {} WHERE {} IN %s AND {} IS NOT NULL AND {}::text IN %s ORDER BY {} {}",
+            texts(columns),
             self.ident,
             *map(pg.ident, (self.subscriber, self.revoked_at, self.reason)),
-            pg.raw(", ").join([pg.ident(name) for name in self.key]),
+            idents(self.key),
+            pg.raw("FOR UPDATE" if locked else ""),
         )
         found = pg.rows(connection, query, (tuple(subscribers), self.unpaid))
-        return [self._change(dict(zip(columns, row))) for row in found]
+        return [self._change(by_name(columns, row)) for row in found]
 
     def _change(self, row: Dict[str, Any]) -> Change:
         key = {name: row[name] for name in self.key}
