@@ -27,8 +27,11 @@ ENTRY_POINTS = [(role, name) for role in ROLES for name in role_tables.specs(rol
 EFFECTS = {
     "oncall.runbooks.postgres_health": None,
     "oncall.runbooks.host_health": None,
+    "oncall.runbooks.service_health": None,
     "oncall.runbooks.backup_health": None,
+    "oncall.runbooks.cdn_health": None,
     "ansible.builtin.assert": None,
+    "oncall.runbooks.cdn_failover": "change",
     "oncall.runbooks.service_restart": "change",
     "oncall.runbooks.pg_restore_r2": "change",
     "oncall.runbooks.postgres_sessions": "irreversible",

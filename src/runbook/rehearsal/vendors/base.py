@@ -177,6 +177,8 @@ class Vendor:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Head and body are two writes: the second one would wait 40 ms for the client's delayed acknowledgement.
+    disable_nagle_algorithm = True
     vendor: ClassVar[Vendor]
 
     def __getattr__(self, name: str) -> Callable[[], None]:
