@@ -23,6 +23,8 @@ from runbook_engine import commands, current, lock_status, origin, state
 from runbook_engine.errors import EngineError
 from runbook_engine.pick import effect_of, phase_of, picked, step_name
 from runbook_engine.record import RecordWriter
+from runbook_engine.steering import Steering
+from runbook_engine.tether import tie_workers
 
 if TYPE_CHECKING:
     from ansible.executor.stats import AggregateStats
@@ -57,6 +59,7 @@ _FACTS = {
     "run_lock_seen": "lock.seen",
     "run_lock_taken": "lock.taken",
     "run_lock_freed": "lock.released",
+    "run_reconciled": "step.reconciled",
     "run_undone": "undo.done",
     "run_closed": "run.closed",
 }
@@ -77,6 +80,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._numbers: dict[str, int] = {}
         self._begun: dict[tuple[int, str], float] = {}
         self._locked = False
+        self._steering = Steering("")
         atexit.register(self._interrupted)
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
@@ -98,6 +102,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         folder = state.create_run(state.state_dir(), os.environ.pop("RUNBOOK_RUN_ID", None))
         self._writer = RecordWriter(folder)
         self._numbers, self._begun, self._locked = {}, {}, False
+        self._steering = Steering(folder.run)
         path = Path(playbook._file_name).resolve()
         commit, dirty = origin.commit(path.parent)
         asked = _asked()
@@ -122,6 +127,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         )
         for number in _SIGNALS:
             signal.signal(number, _as_interrupt)
+        tie_workers()
         os.environ[current.RUN] = folder.run
         os.environ[current.FOLDER] = str(folder.path)
         os.environ[current.PROGRESS] = str(folder.progress)
@@ -143,6 +149,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if self._writer.folder.stop.exists() or self._lock_is_lost(task):
             # The one exception by which Ansible itself ends a playbook early, and tidies up.
             raise KeyboardInterrupt
+        self._steering.steer(task)
 
     def _lock_is_lost(self, task: Task) -> bool:
         """Half a change is worse than a whole one: only what would change something more is stopped."""
@@ -173,6 +180,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 "phase": phase_of(task.tags),
                 "effect": effect_of(task.tags),
                 "action": task.action,
+                **self._steering.begun(task, name),
             },
         )
 
@@ -208,6 +216,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
             "changed": bool(result.is_changed()),
             "duration_s": round(time.monotonic() - began, 3) if began is not None else None,
         }
+        done = self._steering.done_before(task, host) if status == "skipped" else ""
+        if done:
+            ended["done_by"] = done
         self._append("step.finished", {**ended, **picked(values, host, status in _BAD)})
         self._note_facts(task, values)
 
@@ -222,6 +233,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 # The result is made of the events: only its exit is told again.
                 data = {"exit": facts[name]["exit"]} if name == "run_closed" else dict(facts[name])
                 self._append(kind, data)
+                self._steering.note(kind, data)
                 self._locked = kind == "lock.taken" or (self._locked and kind != "lock.released")
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:

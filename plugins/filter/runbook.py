@@ -7,6 +7,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from ansible import constants as C  # noqa: N812 - Ansible's own name for it
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from runbook_engine import approval, current, gate, origin, recommend, reduce, request, undo
-from runbook_engine.errors import EngineError
+from runbook_engine import approval, current, gate, origin, recommend, reduce, request, resume, undo
+from runbook_engine.errors import EngineError, Refused
 from runbook_engine.plain import plain
 
 
@@ -25,9 +26,14 @@ def run_open(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     def opened() -> dict[str, Any]:
         events, _head = current.current_events()
         groups = {str(k): plain(v) for k, v in given["groups"].items()}
-        options = next(e["data"]["options"] for e in events if e["type"] == "run.started")
+        started = next(e["data"] for e in events if e["type"] == "run.started")
         return request.check_request(
-            plain(header), plain(given.get("system")), groups, given["variables"], options
+            plain(header),
+            plain(given.get("system")),
+            groups,
+            given["variables"],
+            started["options"],
+            door=started["door"],
         )
 
     return _guarded("open", "opened", opened)
@@ -49,6 +55,7 @@ def run_gate(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     def decided() -> dict[str, Any]:
         events, _head = current.current_events()
         wanted, state = str(given.get("plan_digest") or ""), _state()
+        taken = _undo_plan(events, plain(given["targets"]))
         asked = gate.Request(
             header=plain(header),
             events=events,
@@ -57,13 +64,19 @@ def run_gate(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
             check_mode=bool(given["check_mode"]),
             confirm=str(given.get("confirm") or ""),
             content=origin.content_digest([*map(Path, plain(given["content"])), *_code()]),
-            undos=_undos(events, plain(given["targets"])),
+            undos=taken.items,
+            kept=taken.kept,
+            resume=_resume_plan(events),
             expected_digest=wanted,
             planned=approval.find_plan(state, wanted) if wanted else None,
             approval=approval.load(state, wanted) if wanted else None,
             break_glass=str(given.get("break_glass") or "").strip(),
             max_age_s=float(given["max_age_s"]),
         )
+        if asked.planned is None and asked.opened and not asked.check_mode:
+            # Nobody named a plan: what the newest one of the same had predicted is good to know, no more.
+            bound = gate.make_plan(asked)["bound"]
+            asked = replace(asked, planned=approval.find_plan(state, bound, "bound"))
         return gate.judge(asked)
 
     return _guarded("gate", "gate", decided)
@@ -72,13 +85,17 @@ def run_gate(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
 def run_undo(run: str, targets: list[str]) -> list[dict[str, Any]]:
     """Return the changes of `run` that can be taken back, the last first."""
     events, _head = current.current_events()
-    opened = next(e["data"] for e in events if e["type"] == "run.opened")
     try:
-        return undo.plan_undo(_state(), str(run), opened["system"], plain(targets))
-    except gate.Refused:
+        return _take_back(events, str(run), plain(targets)).items
+    except Refused:
         if str(run) == current.current_run().run:
             return []
         raise
+
+
+def run_in_doubt(run: str) -> dict[str, Any]:
+    """Return `{asked, refusal}`: the steps of `run` whose outcome only their host can tell."""
+    return _guarded("gate", "asked", lambda: resume.unknown_steps(_state(), str(run)) if run else [])
 
 
 def run_result(_unused: Any) -> dict[str, Any]:
@@ -98,12 +115,28 @@ def _code() -> list[Path]:
     return sorted(own | {Path(p) for p in configured if Path(p).is_dir()})
 
 
-def _undos(events: list[dict[str, Any]], targets: list[str]) -> list[dict[str, Any]]:
-    run = next((e["data"]["undo"] for e in events if e["type"] == "run.opened"), None)
-    return run_undo(run, targets) if run else []
+def _opened(events: list[dict[str, Any]]) -> dict[str, Any]:
+    return next((e["data"] for e in events if e["type"] == "run.opened"), {})
 
 
-def _guarded(by: str, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _undo_plan(events: list[dict[str, Any]], targets: list[str]) -> undo.UndoPlan:
+    run = _opened(events).get("undo")
+    return _take_back(events, run, targets) if run else undo.UndoPlan([], [], [])
+
+
+def _take_back(events: list[dict[str, Any]], run: str, targets: list[str]) -> undo.UndoPlan:
+    opened, told = _opened(events), reduce.reconciled_of(events)
+    step = opened.get("undo_step") or ""
+    return undo.plan_undo(_state(), run, opened["system"], targets, step=step, told=told)
+
+
+def _resume_plan(events: list[dict[str, Any]]) -> dict[str, Any] | None:
+    opened = _opened(events)
+    run = opened.get("resumes")
+    return resume.plan_resume(_state(), run, opened, events) if run else None
+
+
+def _guarded(by: str, key: str, work: Callable[[], Any]) -> dict[str, Any]:
     """A refusal is data: it is recorded first, then a task fails with it."""
     try:
         return {key: work(), "refusal": {}}
@@ -121,5 +154,6 @@ class FilterModule:
             "run_recommend": run_recommend,
             "run_gate": run_gate,
             "run_undo": run_undo,
+            "run_in_doubt": run_in_doubt,
             "run_result": run_result,
         }

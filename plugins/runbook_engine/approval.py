@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from runbook_engine import state
+from runbook_engine import doors, state
 from runbook_engine.errors import EngineError
 from runbook_engine.ids import parse_timestamp, timestamp
 from runbook_engine.record import verify
@@ -72,8 +72,8 @@ def approve(folder: Path, run: str, approver: str, now: datetime | None = None) 
     return given
 
 
-def find_plan(folder: Path, wanted: str) -> dict[str, Any] | None:
-    """Return the verified result of the newest plan with the digest `wanted` in the state folder, if any.
+def find_plan(folder: Path, wanted: str, key: str = "digest") -> dict[str, Any] | None:
+    """Return the verified result of the newest plan whose `key` (digest or bound) is `wanted`, if any.
 
     Raises RecordError when its record was edited.
     """
@@ -84,7 +84,7 @@ def find_plan(folder: Path, wanted: str) -> dict[str, Any] | None:
             continue
         if not isinstance(result, dict) or result.get("mode") != "plan":
             continue
-        if isinstance(result.get("plan"), dict) and result["plan"].get("digest") == wanted:
+        if isinstance(result.get("plan"), dict) and result["plan"].get(key) == wanted:
             verify(run)
             return result
     return None
@@ -111,13 +111,22 @@ def load(folder: Path, digest: str) -> dict[str, Any] | None:
     return given
 
 
-def check(given: Mapping[str, Any] | None, plan: Mapping[str, Any], operator: str, now: float) -> None:
-    """Raise ApprovalError unless `given` lets `operator` apply `plan` at the Unix time `now`."""
+def check(
+    given: Mapping[str, Any] | None,
+    plan: Mapping[str, Any],
+    operator: str,
+    now: float,
+    *,
+    door: str | None = None,
+) -> None:
+    """Raise ApprovalError unless `given` lets `operator` apply `plan` at the Unix time `now`.
+
+    `door` chooses the words of the next step.
+    """
     if given is None:
         raise ApprovalError(
             "This needs the approval of another operator, and there is none for this plan.",
-            "plan it; another operator runs: runbook approve RUN (the plan's run); apply it with "
-            "plan_digest=DIGEST (of that plan); in an emergency: break_glass='WHY'",
+            doors.approval(door),
         )
     for key in ("digest", "system", "runbook", "mitigation"):
         if given[key] != plan[key]:

@@ -36,14 +36,15 @@ def mitigate(result: Mapping[str, Any], mitigation: str, apply: bool = False) ->
     return _joined("run", *_names(result), *asked, *_where(result))
 
 
-def undo(result: Mapping[str, Any], run: str, apply: bool = True) -> str:
-    """Return the command that takes back what `run` changed."""
-    return _joined("undo", run, *(["--apply"] if apply else []), *_where(result))
+def undo(result: Mapping[str, Any], run: str, apply: bool = True, step: str | None = None) -> str:
+    """Return the command that takes back what `run` changed; with `step` only that."""
+    given = [*(["--step", step] if step else []), *(["--apply"] if apply else [])]
+    return _joined("undo", run, *given, *_where(result))
 
 
-def resume(result: Mapping[str, Any]) -> str:
-    """Return the command that plans again what the run of `result` was stopped in."""
-    return _joined("resume", result["run"], *_where(result))
+def resume(result: Mapping[str, Any], run: str = "", apply: bool = False) -> str:
+    """Return the command that goes on where `run` (default: the run of `result`) was stopped."""
+    return _joined("resume", run or result["run"], *(["--apply"] if apply else []), *_where(result))
 
 
 def about(result: Mapping[str, Any], command: str, run: str = "") -> str:

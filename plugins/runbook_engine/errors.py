@@ -38,6 +38,14 @@ class StateError(EngineError):
     kind = "state"
 
 
+class Refused(EngineError):  # noqa: N818 - a decision, not an error
+    """The gate stays shut; nothing was changed. `kind` names the rule."""
+
+    def __init__(self, kind: str, reason: str, next_step: str) -> None:
+        super().__init__(reason, next_step)
+        self.kind = kind
+
+
 class RecordError(EngineError):
     """A record is not what was written. `event` is the number (from 1) of the first bad event."""
 

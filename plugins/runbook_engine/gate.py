@@ -9,24 +9,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbook_engine import approval
-from runbook_engine.errors import EngineError
+from runbook_engine import approval, doors
+from runbook_engine.errors import Refused
 from runbook_engine.ids import parse_timestamp
 from runbook_engine.plain import digest
 from runbook_engine.reduce import findings_of
-
-
-class Refused(EngineError):  # noqa: N818 - a decision, not an error
-    """The gate stays shut; nothing was changed. `kind` names the rule."""
-
-    def __init__(self, kind: str, reason: str, next_step: str) -> None:
-        super().__init__(reason, next_step)
-        self.kind = kind
+from runbook_engine.resume import BOUND_PARTS
 
 
 @dataclass(frozen=True)
 class Request:
-    """All that the rules look at. `planned`: the recorded plan whose digest is expected, if it was found."""
+    """All that the rules look at.
+
+    `planned`: the result of the recorded plan whose digest is expected, or of the newest one of the same,
+    if there is one. `kept`: changes that an undo leaves in place. `resume`: what `plan_resume` returned.
+    """
 
     header: Mapping[str, Any]
     events: list[dict[str, Any]]
@@ -36,6 +33,8 @@ class Request:
     confirm: str
     content: str
     undos: list[dict[str, Any]] = field(default_factory=list)
+    kept: list[dict[str, Any]] = field(default_factory=list)
+    resume: Mapping[str, Any] | None = None
     expected_digest: str = ""
     planned: Mapping[str, Any] | None = None
     approval: Mapping[str, Any] | None = None
@@ -47,6 +46,11 @@ class Request:
     def opened(self) -> dict[str, Any]:
         """What `open` recorded; empty when it did not run."""
         return next((e["data"] for e in self.events if e["type"] == "run.opened"), {})
+
+    @property
+    def door(self) -> str | None:
+        """Through which door the run came: refusals speak its language."""
+        return self.started.get("door")
 
     @property
     def started(self) -> dict[str, Any]:
@@ -66,6 +70,8 @@ def judge(request: Request) -> dict[str, Any]:
         rule(request)
     mode = "plan" if request.check_mode else "undo" if request.opened["undo"] else "apply"
     passed = {"passed": True, "mode": mode, "confirmed": not request.check_mode, "plan": make_plan(request)}
+    if request.resume is not None:
+        passed["resume"] = {key: request.resume[key] for key in ("run", "done", "again")}
     if mode == "apply" and _needs_approval(request):
         passed["break_glass" if request.break_glass else "approval"] = request.break_glass or dict(
             request.approval or {}
@@ -89,6 +95,7 @@ def make_plan(request: Request) -> dict[str, Any]:
         "mitigation": name,
         "parameters": opened["parameters"],
         "undo": opened["undo"],
+        "undo_step": opened.get("undo_step"),
         "undos": request.undos,
         "targets": sorted(request.targets),
         "content": request.content,
@@ -96,13 +103,18 @@ def make_plan(request: Request) -> dict[str, Any]:
     }
     told = {key: mitigation.get(key) for key in ("title", "effect", "data_loss")}
     made = digest(bound)
-    known = request.planned is not None and request.planned["plan"]["bound"] == made
+    planned = request.planned if request.planned and request.planned["plan"]["bound"] == made else None
     return {
         **bound,
         **told,
         "undo_how": mitigation.get("undo"),
+        "kept": request.kept,
+        "resumes": request.resume["run"] if request.resume else None,
+        "planned_by": planned["run"] if planned else None,
+        # What that plan predicted: this run does not predict any more, it does.
+        "expected": planned["plan"]["predicted"] if planned else [],
         "bound": made,
-        "digest": request.expected_digest if known else made,
+        "digest": request.expected_digest if planned and request.expected_digest else made,
     }
 
 
@@ -111,13 +123,13 @@ def _opened(request: Request) -> None:
         raise Refused(
             "not_opened",
             "The run was not opened: its first play did not run.",
-            "do not leave out localhost (--limit '<host>,localhost') nor start in the middle",
+            f"do not leave out localhost ({doors.limit(request.door)}) nor start in the middle",
         )
 
 
 def _targets(request: Request) -> None:
     if not request.targets:
-        raise Refused("targets", "No host is left to act on.", "look at --limit and the inventory")
+        raise Refused("targets", "No host is left to act on.", "look at --limit and at the inventory")
     lost = sorted(set(request.targets) - set(request.alive))
     if lost:
         raise Refused(
@@ -128,7 +140,9 @@ def _targets(request: Request) -> None:
 def _findings(request: Request) -> None:
     if not findings_of(request.events):
         raise Refused(
-            "findings", "This run measured nothing.", "run it whole, without --tags or --start-at-task"
+            "findings",
+            "This run measured nothing.",
+            "run it whole, without --tags or --start-at-task; look at the steps that were skipped",
         )
     last = max(
         parse_timestamp(e["at"]).timestamp()
@@ -144,28 +158,16 @@ def _digest(request: Request) -> None:
     plan, expected, planned = make_plan(request), request.expected_digest, request.planned
     if not expected or expected == plan["bound"]:
         return
-    if planned is None:
+    if planned is None or planned["plan"]["digest"] != expected:
         raise Refused(
             "digest",
             f"No plan with the digest {expected} is recorded here, and now it is {plan['bound']}.",
             "plan again and look at what differs",
         )
     if planned["plan"]["bound"] != plan["bound"]:
-        parts = (
-            "system",
-            "runbook",
-            "mitigation",
-            "parameters",
-            "undo",
-            "undos",
-            "targets",
-            "content",
-            "commit",
-        )
-        differ = ", ".join(part for part in parts if planned["plan"].get(part) != plan[part])
         raise Refused(
             "digest",
-            f"The plan is another one now: it differs in {differ or 'what it is bound to'}.",
+            f"The plan is another one now: it differs in {_differences(planned['plan'], plan)}.",
             "plan again and look at what differs",
         )
     age = request.now - parse_timestamp(planned["finished_at"]).timestamp()
@@ -173,6 +175,25 @@ def _digest(request: Request) -> None:
     if age > limit:
         raise Refused(
             "digest", f"The plan is {age:.0f} s old.", "plan again: what it predicts may have changed"
+        )
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    parts = [part for part in BOUND_PARTS if one.get(part) != other[part]]
+    return ", ".join(parts) or "what it is bound to"
+
+
+def _resume(request: Request) -> None:
+    """What is resumed is what was begun: the same on the same, by the same code."""
+    if request.resume is None:
+        return
+    before, now = request.resume["plan"], make_plan(request)
+    if before["bound"] != now["bound"]:
+        run, differ = request.resume["run"], _differences(before, now)
+        raise Refused(
+            "resume",
+            f"The plan is not the one of run {run}: it differs in {differ}.",
+            "go back to what it was (commit, inventory, parameters), or see what that run did and start anew",
         )
 
 
@@ -186,7 +207,7 @@ def _approval(request: Request) -> None:
         return
     try:
         operator = str(request.started.get("operator") or "")
-        approval.check(request.approval, make_plan(request), operator, request.now)
+        approval.check(request.approval, make_plan(request), operator, request.now, door=request.door)
     except approval.ApprovalError as error:
         raise Refused("approval", error.reason, error.next_step) from error
 
@@ -200,8 +221,8 @@ def _confirm(request: Request) -> None:
     raise Refused(
         "confirm",
         f"{given}, so nothing was changed.",
-        f"to apply: -e confirm={system}; to plan: --check --diff",
+        doors.confirm(request.door, system),
     )
 
 
-RULES: tuple[Callable[[Request], None], ...] = (_targets, _findings, _digest, _approval, _confirm)
+RULES: tuple[Callable[[Request], None], ...] = (_targets, _findings, _resume, _digest, _approval, _confirm)

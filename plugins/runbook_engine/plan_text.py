@@ -15,14 +15,28 @@ _TOLD = {"summary", "data_loss", "duration_s"}
 def plan_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return `(label, text)` of the plan of a run's result; nothing empty, no names of internals."""
     plan = result["plan"]
-    predictions = [p for p in plan.get("predicted") or () if isinstance(p.get("prediction"), Mapping)]
+    predictions = [p for p in foreseen(plan) if isinstance(p.get("prediction"), Mapping)]
     idle = changes_nothing(result)
     rows = [
         ("what", _what(plan)),
         ("where", f"{', '.join(plan['targets'])} (system {plan['system']})"),
         ("with", _pairs(plan["parameters"])),
         ("steps", "0 changes" if idle else _steps(plan.get("steps") or {})),
+        *(
+            ("done already", f"{d['name']} ({d['host']}), by run {d['run']}")
+            for d in result.get("resumed") or ()
+        ),
+        *(
+            ("not sure", f"{a['name']} ({a['host']}): done again, its end was never seen")
+            for a in _again(result)
+        ),
+        *(
+            ("found out", f"{t['name']} ({t['host']}): {t['summary']}")
+            for t in result.get("reconciled") or ()
+        ),
         *(("takes back", u["summary"] or u["step"]) for u in plan["undos"]),
+        *(("leaves", f"{k['name']} ({k['host']}): {k['why']}") for k in plan.get("kept") or ()),
+        *(("no way back", name) for name in _irreversible(plan) if not idle),
         *(("does", line) for line in _summaries(predictions)),
         *(("data loss", line) for line in loss_lines(plan) if not idle),
         ("takes", "" if idle else _duration(predictions, result.get("clocks") or {})),
@@ -34,12 +48,28 @@ def plan_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(label, text) for label, text in rows if text]
 
 
+def foreseen(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what the plan's steps predict; before the steps of an apply, what its plan predicted."""
+    return list(plan.get("predicted") or plan.get("expected") or ())
+
+
+def _irreversible(plan: Mapping[str, Any]) -> list[str]:
+    found = [p["name"] for p in foreseen(plan) if p.get("effect") == "irreversible"]
+    return [f"{name} cannot be taken back" for name in dict.fromkeys(found)]
+
+
+def _again(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return list(((result.get("gate") or {}).get("resume") or {}).get("again") or ())
+
+
 def changes_nothing(result: Mapping[str, Any]) -> bool:
     """Whether the steps of the plan have nothing to do: then nothing is lost, taken back or waited for."""
     return (result.get("exit") or {}).get("name") in ("nothing_to_do", "nothing_changed")
 
 
 def _what(plan: Mapping[str, Any]) -> str:
+    if plan.get("resumes"):
+        return f"what is left of run {plan['resumes']}: {plan['mitigation']}"
     if plan["mitigation"]:
         return f"{plan['mitigation']}: {plan['title'] or ''}".rstrip(": ")
     return f"take back what run {plan['undo']} changed"
@@ -66,7 +96,7 @@ def _summaries(predictions: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def loss_lines(plan: Mapping[str, Any]) -> list[str]:
     """Return the data loss of a plan in time and rows; what could not be counted is said, with the reason."""
-    measured = [p for p in plan.get("predicted") or () if isinstance(p.get("data_loss"), Mapping)]
+    measured = [p for p in foreseen(plan) if isinstance(p.get("data_loss"), Mapping)]
     told = [line for p in measured for line in _loss(p["data_loss"])]
     stated = plan.get("data_loss")
     return told or ([str(stated)] if stated and plan["mitigation"] else [])

@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from runbook_engine.chain import Head
 from runbook_engine.ids import parse_timestamp
 from runbook_engine.pick import is_formality
+from runbook_engine.plain import digest
 from runbook_engine.plan_digest import with_prediction
 from runbook_engine.verdict import decide
 
@@ -31,7 +33,19 @@ _STARTED = (
     "rehearsal",
 )
 _HOLDER = ("run", "operator", "controller", "what", "since", "until")
-_OPENED = ("system", "severity", "group", "targets", "mitigation", "parameters", "undo", "clocks", "approval")
+_OPENED = (
+    "system",
+    "severity",
+    "group",
+    "targets",
+    "mitigation",
+    "parameters",
+    "undo",
+    "undo_step",
+    "resumes",
+    "clocks",
+    "approval",
+)
 
 
 def reduce(events: list[dict[str, Any]], head: Head) -> dict[str, Any]:
@@ -65,6 +79,11 @@ def _blank() -> dict[str, Any]:
         "mitigation": None,
         "parameters": {},
         "undo": None,
+        "undo_step": None,
+        "resumes": None,
+        "resumed": [],
+        "reconciled": [],
+        "leftovers": [],
         "check_mode": False,
         "playbook": None,
         "commit": None,
@@ -80,6 +99,7 @@ def _blank() -> dict[str, Any]:
         "finished_at": None,
         "duration_s": None,
         "ended": "running",
+        "stop_reason": None,
         "exit": {},
         "clocks": {},
         "approval": None,
@@ -113,28 +133,49 @@ def _apply(
         result.update({key: data[key] for key in _OPENED if key in data})
     elif kind == "run.refused" and result["refusal"] is None:
         result["refusal"] = {key: data[key] for key in ("by", "kind", "reason", "next_step")}
-    elif kind == "recommendation":
-        result["recommendation"] = data
-    elif kind == "gate":
-        _gate(result, data)
+    elif kind in _TAKEN:
+        _TAKEN[kind](result, data)
     elif kind.startswith("lock."):
         result["lock"] = _lock(result["lock"], kind.removeprefix("lock."), data)
     elif kind in ("step.started", "step.finished"):
         _step(steps, event)
-    elif kind == "undo.done":
-        same = data["run"] == result["run"]
-        result["undone" if same else "undone_elsewhere"].extend(data["steps"])
     elif kind == "run.finished":
         # Nobody was there when a killed run ended; its last event is the last that is known of it.
         result["finished_at"], result["ended"] = data.get("last_seen", event["at"]), data["ended"]
+        result["stop_reason"] = data.get("reason")
+
+
+def _undone(result: dict[str, Any], data: dict[str, Any]) -> None:
+    if data["run"] == result["run"]:
+        result["undone"].extend(data["steps"])
+        return
+    # Steps of the run that was named go by their own ids, those of a run before it say whose they are.
+    whose = "" if data["run"] == result["undo"] else f"{data['run']}/"
+    result["undone_elsewhere"].extend(f"{whose}{step}" for step in data["steps"])
+
+
+def _reconciled(result: dict[str, Any], data: dict[str, Any]) -> None:
+    result["reconciled"].append(data)
+    if data["state"] == "undone" and result["undo"] and not result["check_mode"]:
+        _undone(result, {"run": data["run"], "steps": [data["step"]]})
 
 
 def _gate(result: dict[str, Any], data: dict[str, Any]) -> None:
     result["gate"], result["plan"] = {k: v for k, v in data.items() if k != "plan"}, data.get("plan")
     if data["mode"] != "refused":
         result["mode"] = data["mode"]
+        result["resumed"] = list((data.get("resume") or {}).get("done") or ())
     if data.get("approval"):
         result["approvals"].append(data["approval"])
+
+
+_TAKEN: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
+    "recommendation": lambda result, data: result.update(recommendation=data),
+    "gate": _gate,
+    "undo.done": _undone,
+    "step.reconciled": _reconciled,
+    "run.swept": lambda result, data: result["leftovers"].append(data),
+}
 
 
 def _lock(before: dict[str, Any] | None, state: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +192,7 @@ def _step(steps: dict[tuple[int, str], dict[str, Any]], event: dict[str, Any]) -
     data = event["data"]
     key = (data["step"], data["host"])
     if event["type"] == "step.started":
-        kept = {k: data[k] for k in ("name", "phase", "effect", "action", "host")}
+        kept = {k: data[k] for k in ("name", "phase", "effect", "action", "host", "intent") if k in data}
         steps[key] = {
             "id": f"{data['step']}@{data['host']}", **kept, "status": "started", "changed": False,
             "started_at": event["at"], "duration_s": None,
@@ -174,10 +215,7 @@ def _finish(result: dict[str, Any], steps: list[dict[str, Any]], events: list[di
     result["counts"] = dict(sorted(Counter(s["status"] for s in result["steps"]).items()))
     result["verification"] = _verification(result)
     if result["plan"] is not None:
-        result["plan"] = {**result["plan"], **_predicted(result)}
-        if result["mode"] == "plan":
-            plan = result["plan"]
-            plan["digest"] = with_prediction(plan["bound"], result["run"], plan["predicted"])
+        result["plan"] = _planned(result, result["plan"])
     if result["started_at"] and events:
         ended = parse_timestamp(result["finished_at"] or events[-1]["at"])
         result["duration_s"] = round((ended - parse_timestamp(result["started_at"])).total_seconds(), 3)
@@ -188,6 +226,21 @@ def _findings(steps: list[dict[str, Any]], phase: str) -> list[dict[str, Any]]:
     """Findings of a phase; the last measurement of a check on a host counts."""
     last = {(f["check"], f["host"]): f for s in steps if s["phase"] == phase for f in s.get("findings", ())}
     return list(last.values())
+
+
+def _planned(result: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any]:
+    """The plan with what its steps said of themselves; what is left of another run is a plan of its own."""
+    plan = {**decided, **_predicted(result)}
+    if result["mode"] == "plan":
+        bound = digest([plan["bound"], plan["resumes"]]) if plan.get("resumes") else plan["bound"]
+        plan["digest"] = with_prediction(bound, result["run"], plan["predicted"])
+    return plan
+
+
+def reconciled_of(events: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what hosts said of the steps in doubt of other runs, by run and step."""
+    told = [e["data"] for e in events if e["type"] == "step.reconciled"]
+    return {(data["run"], data["step"]): data for data in told}
 
 
 def findings_of(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -239,7 +292,7 @@ def _predicted(result: dict[str, Any]) -> dict[str, Any]:
     steps = [s for s in result["steps"] if s["phase"] == "mitigate"]
     ran = [s for s in steps if s["status"] != "skipped" and not is_formality(s["action"])]
     predictions = [
-        {"step": s["id"], "name": s["name"], "diff": s.get("diff", [])}
+        {"step": s["id"], "name": s["name"], "effect": s["effect"], "diff": s.get("diff", [])}
         | {key: s.get(key) for key in ("prediction", "data_loss")}
         for s in ran
         if s["effect"] != "read"

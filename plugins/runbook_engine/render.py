@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from runbook_engine.plan_text import plan_rows
+from runbook_engine.plan_text import foreseen, plan_rows
 from runbook_engine.units import seconds
 
 WIDTH = 80
@@ -101,7 +101,7 @@ def recommendation(advice: Mapping[str, Any]) -> list[str]:
 def plan(result: Mapping[str, Any], command: str = "") -> list[str]:
     """Return the plan screen of a run's result; `command` is what applies it."""
     lines = rows_of(plan_rows(result))
-    for predicted in result["plan"].get("predicted") or ():
+    for predicted in foreseen(result["plan"]):
         changes = [line for d in predicted.get("diff") or () for line in diff(d)]
         lines += _labelled("changes", changes)
     lines.append(f"{'digest':<13}{result['plan']['digest']}")

@@ -7,10 +7,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from runbook_engine import doors
 from runbook_engine.approval import requirement
 from runbook_engine.errors import UsageError, nearest
 
-ENGINE_OPTIONS = frozenset({"mitigation", "confirm", "undo", "plan_digest", "break_glass"})
+ENGINE_OPTIONS = frozenset(
+    {"mitigation", "confirm", "undo", "undo_step", "resume", "plan_digest", "break_glass"}
+)
 """Names of the variables by which an operator talks to the engine, the same at every door."""
 
 _FREE_PREFIXES = ("ansible_", "run_", "awx_", "tower_", "molecule_")
@@ -23,7 +26,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
 
 def check_request(
     header: Mapping[str, Any], system: Any, groups: Mapping[str, list[str]], variables: Mapping[str, Any],
-    options: list[str],
+    options: list[str], *, door: str | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the data of `run.opened`; raise UsageError that names what is wrong and the nearest valid names.
 
@@ -37,8 +40,8 @@ def check_request(
     _check_options(header, variables, options)
     mitigation = _mitigation(header, _text(variables, "mitigation"))
     undo = _text(variables, "undo")
-    if mitigation and undo:
-        raise UsageError("mitigation and undo were both given.", "give one of them")
+    resume = _text(variables, "resume")
+    _check_together(mitigation, undo, _text(variables, "undo_step"), resume)
     declared = (system.get("runbooks") or {}).get(header.get("name")) or {}
     severity = declared.get("severity") or header.get("severity")
     return {
@@ -47,11 +50,43 @@ def check_request(
         "group": header["group"],
         "targets": targets,
         "mitigation": mitigation["name"] if mitigation else None,
-        "parameters": _parameters(mitigation, variables) if mitigation else {},
+        "parameters": _parameters(mitigation, variables, door) if mitigation else {},
         "undo": undo,
+        "undo_step": _text(variables, "undo_step"),
+        "resumes": resume,
+        "timeouts": _timeouts(mitigation, variables),
+        # The entry point that is asked what became of a step that was cut off.
+        "outcome": (mitigation or {}).get("outcome"),
         "approval": requirement(declared, severity, mitigation) if mitigation else None,
         "clocks": {k: v for k, v in declared.items() if k.endswith(("_minutes", "_hours"))},
     }
+
+
+def _check_together(
+    mitigation: Mapping[str, Any] | None, undo: str | None, undo_step: str | None, resume: str | None
+) -> None:
+    if mitigation and undo:
+        raise UsageError("mitigation and undo were both given.", "give one of them")
+    if undo_step and not undo:
+        raise UsageError("undo_step was given without undo.", "name the run: undo")
+    if resume and not mitigation:
+        raise UsageError(
+            "resume was given without mitigation.", "give the mitigation of the run to resume, too"
+        )
+
+
+def _timeouts(mitigation: Mapping[str, Any] | None, variables: Mapping[str, Any]) -> dict[str, int]:
+    """Seconds that a step may take: every one, and those that change something; 0 = no limit."""
+    given = {
+        "step": ("run_step_timeout_s", variables.get("run_step_timeout_s") or 0),
+        "mitigation": ("timeout_s of the mitigation", (mitigation or {}).get("timeout_s") or 0),
+    }
+    for name, value in given.values():
+        if not str(value).isdigit():
+            raise UsageError(
+                f"{name} is {value!r}, which is no number of seconds.", "correct it; 0 = no limit"
+            )
+    return {key: int(value) for key, (_name, value) in given.items()}
 
 
 _INVENTORY = "choose the inventory of a system: -i inventories/<system>"
@@ -100,7 +135,9 @@ def _check_options(header: Mapping[str, Any], variables: Mapping[str, Any], opti
             )
 
 
-def _parameters(mitigation: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(
+    mitigation: Mapping[str, Any], variables: Mapping[str, Any], door: str | None
+) -> dict[str, Any]:
     """The values of the mitigation's declared parameters: `{name, type, choices, required, default}` each."""
     values: dict[str, Any] = {}
     for parameter in mitigation.get("parameters") or []:
@@ -109,7 +146,8 @@ def _parameters(mitigation: Mapping[str, Any], variables: Mapping[str, Any]) -> 
         if value in (None, ""):
             if parameter.get("required"):
                 raise UsageError(
-                    f"The mitigation {mitigation['name']} needs {name}.", f"give it: -e {name}=…"
+                    f"The mitigation {mitigation['name']} needs {name}.",
+                    f"give it: {doors.parameter(door, name, '…')}",
                 )
             continue
         _check_value(parameter, value)

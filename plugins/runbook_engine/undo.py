@@ -4,46 +4,99 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook_engine import chain, commands, state
-from runbook_engine.gate import Refused
-from runbook_engine.reduce import reduce
-from runbook_engine.verdict import left_changed
+from runbook_engine import commands, lineage, record, state
+from runbook_engine.changes import own_changes
+from runbook_engine.errors import EngineError, Refused
+
+Told = Mapping[tuple[str, str], Mapping[str, Any]]
+"""What hosts said of steps in doubt, by run and step."""
 
 
-def plan_undo(folder: Path, run: str, system: str, targets: list[str]) -> list[dict[str, Any]]:
-    """Return `{step, host, summary, role, entry_point, variable, args}` per change, the last first.
+@dataclass(frozen=True)
+class UndoPlan:
+    """What is taken back, the last change first, and what stays in place, with the reason.
 
-    The record is verified first; `folder` is the state folder. Raises Refused when nothing can be taken
-    back (any more) or a change was made on a host that is no target.
+    `items`: `{run, step, host, summary, role, entry_point, variable, args}`; `kept`: `{run, step, host, name,
+    effect, why}`; `settled`: steps that their host says are not in place (any more).
     """
-    source = state.existing_run(folder, run)
-    events, head = chain.read_events(source.events, run)
-    result = reduce(events, head)
+
+    items: list[dict[str, Any]]
+    kept: list[dict[str, Any]]
+    settled: list[tuple[str, str]]
+
+
+def plan_undo(
+    folder: Path, run: str, system: str, targets: list[str], *, step: str = "", told: Told | None = None
+) -> UndoPlan:
+    """Return how `run` and the runs that it resumes are taken back; with `step` (number or id) only that.
+
+    Records are verified first; `folder` is the state folder; `told` is what hosts said of steps in doubt.
+    Raises Refused when nothing can be taken back (any more), a change was made on a host that is no target,
+    or a later run goes on from `run`.
+    """
+    results = lineage.family(folder, run)
+    if results[0]["ended"] == "running":
+        results = results[:1]  # a run takes back its own changes only
+    _check_run(folder, results[0], system)
+    told = told or {}
+    gone = lineage.settled(folder, results[-1]["run"])
+    settled = [key for key, said in told.items() if said["state"] in lineage.GONE]
+    items: list[dict[str, Any]] = []
+    kept: list[dict[str, Any]] = []
+    for result in results:
+        for changed in reversed(own_changes(result)):
+            key = (result["run"], changed["id"])
+            if key in gone or key in settled:
+                continue
+            made = _items(result["run"], changed, told.get(key) or {})
+            if step and not _is_meant(step, changed["id"]):
+                kept.append(_kept(result["run"], changed, "it was not asked for"))
+            elif made:
+                items += made
+            else:
+                kept.append(_kept(result["run"], changed, _why_kept(changed)))
+    return _checked(results[0], UndoPlan(items, kept, settled), targets, step)
+
+
+def _check_run(folder: Path, result: Mapping[str, Any], system: str) -> None:
+    run = result["run"]
     if result["system"] != system:
         raise Refused(
             "undo",
             f"Run {run} was on the system {result['system']}, not {system}.",
             "list the runs: runbook runs",
         )
-    already = _undone_later(folder, run)
-    items = [
-        item for step in reversed(left_changed(result)) if step["id"] not in already for item in _items(step)
-    ]
-    if not items:
+    later = lineage.resumed_by(folder, run)
+    if later:
         raise Refused(
             "undo",
-            f"Run {run} left nothing that a recorded undo takes back.",
+            f"Run {later} resumed run {run} and changed more; what came last is taken back first.",
+            f"take back both: {commands.undo(result, later, apply=False)}",
+        )
+
+
+def _checked(result: Mapping[str, Any], plan: UndoPlan, targets: list[str], step: str) -> UndoPlan:
+    run = result["run"]
+    if not plan.items and not plan.settled:
+        stays = [k for k in plan.kept if not step or _is_meant(step, k["step"])]
+        why = f": {stays[0]['name']!r} on {stays[0]['host']}: {stays[0]['why']}" if stays else ""
+        where = f" in step {step}" if step else ""
+        raise Refused(
+            "undo",
+            f"Run {run} left nothing that a recorded undo takes back{where}{why}.",
             f"see what it did: {commands.about(result, 'show-run', run)}",
         )
-    away = sorted({i["host"] for i in items} - set(targets))
+    away = sorted({i["host"] for i in plan.items} - set(targets))
     if away:
         raise Refused(
             "undo", f"Run {run} changed hosts that are no targets now: {', '.join(away)}.", "widen --limit"
         )
-    return items
+    return plan
 
 
 def newest_change(folder: Path) -> state.RunFolder | None:
@@ -55,21 +108,31 @@ def newest_change(folder: Path) -> state.RunFolder | None:
     same: tuple[Any, ...] | None = None
     for source in state.list_runs(folder):
         try:
-            result = state.load_result(source)
-        except ValueError:
+            result = state.load_result(source) or record.settled(source)
+        except (ValueError, EngineError):
             continue
-        if not result or not result.get("system"):
+        if not result.get("system") or result["mode"] == "undo":
             continue
         place = (result["system"], tuple(commands.overlays(result)))
         same = same or place
-        if place == same and {s["id"] for s in left_changed(result)} - _undone_later(folder, source.run):
+        left = {(source.run, step["id"]) for step in own_changes(result)}
+        if place == same and left - lineage.settled(folder, source.run):
             return source
     return None
 
 
-def _items(step: dict[str, Any]) -> list[dict[str, Any]]:
+def _is_meant(step: str, ident: str) -> bool:
+    """`7` means step 7 on every host, `7@front` the one on that host."""
+    return step in (ident, ident.partition("@")[0])
+
+
+def _items(run: str, step: Mapping[str, Any], said: Mapping[str, Any]) -> list[dict[str, Any]]:
+    undos = list(step.get("undo") or ())
+    if said.get("undo") and step["effect"] != "irreversible":
+        undos = [said["undo"]]
     return [
         {
+            "run": run,
             "step": step["id"],
             "host": step["host"],
             "summary": undo.get("summary", ""),
@@ -78,18 +141,21 @@ def _items(step: dict[str, Any]) -> list[dict[str, Any]]:
             "variable": undo["role"].rsplit(".", 1)[-1] + "_undo",
             "args": undo.get("args") or {},
         }
-        for undo in reversed(step.get("undo") or [])
+        for undo in reversed(undos)
         if undo.get("reversible", True) and undo.get("role") and undo.get("entry_point")
     ]
 
 
-def _undone_later(folder: Path, run: str) -> set[str]:
-    """Steps of `run` that other runs took back, by their results."""
-    done: set[str] = set()
-    for other in state.list_runs(folder):
-        if other.run <= run:
-            break
-        result = state.load_result(other) or {}
-        if result.get("undo") == run:
-            done.update(result.get("undone_elsewhere") or ())
-    return done
+def _kept(run: str, step: Mapping[str, Any], why: str) -> dict[str, Any]:
+    return {"run": run, "step": step["id"], **{k: step[k] for k in ("host", "name", "effect")}, "why": why}
+
+
+def _why_kept(step: Mapping[str, Any]) -> str:
+    if step["effect"] == "irreversible":
+        return "it is irreversible"
+    said = [undo.get("summary") for undo in step.get("undo") or () if undo.get("summary")]
+    if said:
+        return str(said[0])
+    if step["status"] != "changed":
+        return "its end was never seen, and its host cannot be asked what became of it"
+    return "it recorded no undo"

@@ -4,10 +4,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from runbook_engine import commands
+from runbook_engine import next_steps
+from runbook_engine.changes import BAD, changing_steps, left_changed
 
 CODES = {
     "healthy": 0,
@@ -31,10 +31,6 @@ CODES = {
 }
 """Every name an exit can have, and its code. Names may be added; a name never changes its code."""
 
-CHANGING = ("change", "irreversible")
-RAN = ("ok", "changed")
-BAD = ("failed", "rescued")
-
 
 def exit_of(name: str, reason: str, next_step: str) -> dict[str, Any]:
     """Return the exit called `name`."""
@@ -55,32 +51,6 @@ def decide(result: dict[str, Any]) -> dict[str, Any]:
     return _diagnosed(result)
 
 
-def changing_steps(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the steps that change something and were not skipped."""
-    return [
-        s
-        for s in result["steps"]
-        if s["phase"] == "mitigate" and s["effect"] in CHANGING and s["status"] != "skipped"
-    ]
-
-
-def left_changed(result: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the steps whose change is, or may be, still in place."""
-    if result["check_mode"]:
-        return []
-    undone = set(result["undone"])
-    return [s for s in changing_steps(result) if _may_have_changed(s) and s["id"] not in undone]
-
-
-def _may_have_changed(step: dict[str, Any]) -> bool:
-    if step["status"] == "changed":
-        return True
-    # A changing step that failed, was cut off or lost its host proves nothing, unless the module says so.
-    return step["status"] in (*BAD, "ignored", "unreachable", "started") and not step.get(
-        "left_unchanged", False
-    )
-
-
 def _refused(result: dict[str, Any]) -> dict[str, Any] | None:
     refusal = result["refusal"]
     if refusal is None:
@@ -96,7 +66,7 @@ def _undecided_change(result: dict[str, Any]) -> dict[str, Any] | None:
     if not ungated:
         return None
     return exit_of(
-        "failed", f"{_name(ungated[0])} changed something that no gate let through.", _undo_hint(result)
+        "failed", f"{_name(ungated[0])} changed something that no gate let through.", next_steps.undo(result)
     )
 
 
@@ -109,32 +79,37 @@ def _failed(result: dict[str, Any]) -> dict[str, Any] | None:
     if result["check_mode"] or not left_changed(result):
         nothing = "nothing was changed" if not result["undone"] else "the changes of this run were taken back"
         return exit_of("failed_undone", reason, f"{nothing}; remove the cause and start again")
-    return exit_of("failed", reason, _undo_hint(result))
+    return exit_of("failed", reason, next_steps.go_on(result))
 
 
 def _cut_short(result: dict[str, Any]) -> dict[str, Any] | None:
     if result["ended"] == "finished":
         return None
-    what = {
+    what, lost = _how_cut(result), (result["lock"] or {}).get("lost")
+    left = left_changed(result)
+    doubt = [s for s in left if s["status"] == "started"]
+    if doubt:
+        reason = f"The run {what} in {_name(doubt[0])}; its change may be in place, whole or in part."
+        return exit_of("failed", reason, next_steps.go_on(result))
+    if left:
+        return exit_of("failed", f"The run {what}; a change is in place.", next_steps.go_on(result))
+    if lost:
+        return exit_of("lock_held", f"The run {what}; nothing was changed.", "look who holds the lock")
+    return exit_of("aborted", f"The run {what}; nothing was changed.", next_steps.again(result))
+
+
+def _how_cut(result: dict[str, Any]) -> str:
+    lost = (result["lock"] or {}).get("lost")
+    if lost:
+        return f"was stopped before its next change, because its lock was lost ({lost})"
+    if result.get("stop_reason"):
+        return f"was stopped ({result['stop_reason']})"
+    words = {
         "running": "has not ended, or was killed",
         "interrupted": "was interrupted",
         "killed": "was killed",
-    }.get(result["ended"], "could not go on")
-    lost = (result["lock"] or {}).get("lost")
-    if lost:
-        what = f"was stopped before its next change, because its lock was lost ({lost})"
-    left = left_changed(result)
-    if left and all(s["status"] == "started" for s in left):
-        reason = f"The run {what} in {_name(left[0])}; its change may be in place, whole or in part."
-        again = "diagnose again; then plan the same again, it goes on where it can"
-        if _is_wrapper(result):
-            again = f"{_measure_hint(result)}; then plan the same again, it goes on where it can"
-        return exit_of("failed", reason, again)
-    if left:
-        return exit_of("failed", f"The run {what}; a change is in place.", _undo_hint(result))
-    if lost:
-        return exit_of("lock_held", f"The run {what}; nothing was changed.", "look who holds the lock")
-    return exit_of("aborted", f"The run {what}; nothing was changed.", _again_hint(result))
+    }
+    return words.get(result["ended"], "could not go on")
 
 
 def _unreachable(result: dict[str, Any]) -> dict[str, Any] | None:
@@ -148,50 +123,79 @@ def _unreachable(result: dict[str, Any]) -> dict[str, Any] | None:
     )
     if left_changed(result):
         name = "verification_failed" if lost[0]["phase"] == "verify" else "failed"
-        return exit_of(name, reason, _undo_hint(result))
+        return exit_of(name, reason, next_steps.undo(result))
     return exit_of("unreachable", reason, "bring the connection to the host back, then start again")
 
 
 def _verify_failed(result: dict[str, Any]) -> dict[str, Any] | None:
     if result["verification"]["status"] != "failed":
         return None
-    return exit_of("verification_failed", result["verification"]["reason"], _undo_hint(result))
+    return exit_of("verification_failed", result["verification"]["reason"], next_steps.undo(result))
 
 
 def _plan(result: dict[str, Any]) -> dict[str, Any]:
     steps = changing_steps(result)
+    if any(s["changed"] for s in steps):
+        return exit_of("planned", "The plan has changes; nothing was changed yet.", next_steps.apply(result))
+    if result["resumed"]:
+        reason = (
+            f"Run {result['resumes']} changed all there is to change; to verify that and to close is left."
+        )
+        return exit_of("planned", reason, next_steps.apply(result))
+    if result["undo"] and _found_undone(result):
+        return exit_of(
+            "nothing_to_do", f"The changes of run {result['undo']} are not in place any more.", "none"
+        )
     if not steps:
         return exit_of(
             "nothing_ran", "The plan is empty: no step of the mitigation would run.", "look at the gate"
         )
-    if any(s["changed"] for s in steps):
-        return exit_of("planned", "The plan has changes; nothing was changed yet.", _apply_hint(result))
     said = [str((s.get("prediction") or {}).get("summary") or "") for s in steps]
     why = "; ".join(dict.fromkeys(text for text in said if text))
     reason = f"The mitigation would change nothing{': ' if why else ''}{why}"
     return exit_of("nothing_to_do", f"{reason}.", "none")
 
 
+def _found_undone(result: dict[str, Any]) -> bool:
+    """Whether a host said that what was to be taken back is not (or no longer) there."""
+    return any(told["state"] in ("undone", "not_done") for told in result["reconciled"])
+
+
 def _applied(result: dict[str, Any]) -> dict[str, Any]:
     steps = changing_steps(result)
     what = "The undo" if result["mode"] == "undo" else f"The mitigation {result['mitigation']}"
-    if not steps:
+    changed = any(s["changed"] for s in steps) or bool(result["resumed"])
+    if result["mode"] == "undo" and not changed and _found_undone(result):
+        reason = f"The changes of run {result['undo']} are not in place any more."
+        return exit_of("undone", reason, next_steps.measure(result))
+    if not steps and not changed:
         return exit_of(
             "nothing_ran", f"{what} was let through, but none of its steps ran.", "look at the steps"
         )
-    if not any(s["changed"] for s in steps):
+    if not changed:
         return exit_of("nothing_changed", f"{what} ran and changed nothing.", "look at the findings again")
     if result["mode"] == "undo":
-        if not result["undone_elsewhere"]:
-            return exit_of(
-                "not_verified", "The undo ran, but no recorded change was taken back.", "look at the steps"
-            )
-        return exit_of(
-            "undone", f"The changes of run {result['undo']} were taken back.", _measure_hint(result)
-        )
+        return _undone(result)
     if result["verification"]["status"] != "passed":
-        return exit_of("not_verified", result["verification"]["reason"], _undo_hint(result))
-    return exit_of("verified", f"{what} was applied and verified.", "none")
+        return exit_of("not_verified", result["verification"]["reason"], next_steps.undo(result))
+    whole = f", with what run {result['resumes']} had done," if result["resumed"] else ""
+    return exit_of("verified", f"{what}{whole} was applied and verified.", "none")
+
+
+def _undone(result: dict[str, Any]) -> dict[str, Any]:
+    if not result["undone_elsewhere"]:
+        return exit_of(
+            "not_verified", "The undo ran, but no recorded change was taken back.", "look at the steps"
+        )
+    kept = (result["plan"] or {}).get("kept") or []
+    if kept:
+        stays = ", ".join(f"{k['name']!r} on {k['host']} ({k['why']})" for k in kept)
+        count = len(result["undone_elsewhere"])
+        reason = f"{count} changes of run {result['undo']} were taken back; still in place: {stays}."
+        return exit_of("undone", reason, next_steps.measure(result))
+    return exit_of(
+        "undone", f"The changes of run {result['undo']} were taken back.", next_steps.measure(result)
+    )
 
 
 def _diagnosed(result: dict[str, Any]) -> dict[str, Any]:
@@ -219,43 +223,3 @@ def _diagnosed(result: dict[str, Any]) -> dict[str, Any]:
 
 def _name(step: dict[str, Any]) -> str:
     return f"{step['name']!r} on {step['host']}"
-
-
-def _is_wrapper(result: Mapping[str, Any]) -> bool:
-    """Whether the command `runbook` was the door: then the next step is said in its words."""
-    return bool(result["door"] == "runbook")
-
-
-def _apply_hint(result: dict[str, Any]) -> str:
-    if _is_wrapper(result):
-        again = (
-            commands.undo(result, result["undo"])
-            if result["undo"]
-            else commands.mitigate(result, result["mitigation"], apply=True)
-        )
-        return f"apply it: {again}"
-    return f"apply it: the same command without --check, with confirm={result['system'] or '<system>'}"
-
-
-def _again_hint(result: dict[str, Any]) -> str:
-    if not _is_wrapper(result) or not result["system"]:
-        return "start again"
-    if result["undo"]:
-        return f"start again: {commands.undo(result, result['undo'], apply=not result['check_mode'])}"
-    if result["mitigation"]:
-        again = commands.mitigate(result, result["mitigation"], apply=not result["check_mode"])
-        return f"start again: {again}"
-    return f"start again: {commands.measure(result)}"
-
-
-def _measure_hint(result: dict[str, Any]) -> str:
-    again = commands.measure(result) if _is_wrapper(result) else "the same command without undo and confirm"
-    return f"measure again: {again}"
-
-
-def _undo_hint(result: dict[str, Any]) -> str:
-    if any(s.get("undo") for s in left_changed(result)):
-        if _is_wrapper(result):
-            return f"take it back: {commands.undo(result, result['run'])}"
-        return f"take it back: undo={result['run']} confirm={result['system'] or '<system>'}"
-    return "look at the steps; no recorded undo takes this back"

@@ -141,20 +141,25 @@ def _run(commands: Any) -> Parser:
 
 
 def _undo(commands: Any) -> Parser:
-    command: Parser = commands.add_parser(
-        "undo", help="plan to take a run's changes back; with --apply, do it"
+    command = _of_a_run(
+        commands,
+        "undo",
+        "plan to take a run's changes back; with --apply, do it",
+        "the newest with a change in place",
     )
-    command.add_argument("run", metavar="RUN", help="a run id, or `last`: the newest with a change in place")
-    _changing(command)
-    _outputs(command)
+    command.add_argument("--step", metavar="N", help="only this step of it: its number, or number@host")
     return command
 
 
 def _resume(commands: Any) -> Parser:
-    command: Parser = commands.add_parser(
-        "resume", help="plan to do again what a run was stopped in; with --apply, do it"
+    return _of_a_run(
+        commands, "resume", "plan what a stopped run has not done yet; with --apply, do it", "the newest"
     )
-    command.add_argument("run", metavar="RUN", help="a run id, or `last`")
+
+
+def _of_a_run(commands: Any, name: str, purpose: str, last: str) -> Parser:
+    command: Parser = commands.add_parser(name, help=purpose)
+    command.add_argument("run", metavar="RUN", help=f"a run id, or `last`: {last}")
     _changing(command)
     _outputs(command)
     return command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -47,11 +48,22 @@ class Engine:
     folder: Path
     stdout_callback: str = "default"
     roles: list[Path] = field(default_factory=list)
+    root: Path = ROOT
+    fixtures: Path = FIXTURES
 
     @property
     def state(self) -> Path:
         """Its state folder."""
         return self.folder / "state"
+
+    @property
+    def ledger(self) -> Path:
+        """Where the steps of `fence_down.yml` write what they really did."""
+        return self.folder / "ledger"
+
+    def done(self) -> list[str]:
+        """What was really done, in order."""
+        return self.ledger.read_text().splitlines() if self.ledger.exists() else []
 
     @property
     def lock(self) -> LockProtocol:
@@ -76,10 +88,17 @@ class Engine:
             "ANSIBLE_CONFIG": str(config),
             "RUNBOOK_STATE": str(self.state),
             "CASE": case,
+            "LEDGER": str(self.ledger),
             "NO_COLOR": "1",
         }
         env |= {"HOME": str(self.folder), **environment}
-        command = [str(PLAYBOOK), "-i", str(FIXTURES / inventory), str(FIXTURES / playbook), *arguments]
+        command = [
+            str(PLAYBOOK),
+            "-i",
+            str(self.fixtures / inventory),
+            str(self.fixtures / playbook),
+            *arguments,
+        ]
         if file_limit:
             # Files of this many bytes are full: the nearest to a full disk that needs no mount.
             command = ["prlimit", f"--fsize={file_limit}", *command]
@@ -108,21 +127,32 @@ class Engine:
         return made
 
     def _config(self) -> str:
-        roles = [ROOT / "playbooks" / "roles", FIXTURES / "roles", *self.roles]
+        roles = [self.root / "playbooks" / "roles", self.fixtures / "roles", *self.roles]
         return (
             "[defaults]\n"
-            f"callback_plugins = {ROOT}/plugins/callback\n"
-            f"filter_plugins = {ROOT}/plugins/filter\n"
+            f"callback_plugins = {self.root}/plugins/callback:{self.fixtures}/callback_plugins\n"
+            f"filter_plugins = {self.root}/plugins/filter\n"
             f"roles_path = {':'.join(map(str, roles))}\n"
-            f"action_plugins = {FIXTURES}/action_plugins:{ROOT}/plugins/action\n"
-            f"collections_path = {ROOT}/collections\n"
-            "callbacks_enabled = record, warm\nlocalhost_warning = False\nshow_custom_stats = True\n"
+            f"action_plugins = {self.fixtures}/action_plugins:{self.root}/plugins/action\n"
+            f"collections_path = {self.root}/collections\n"
+            "callbacks_enabled = record, warm, strike\nlocalhost_warning = False\nshow_custom_stats = True\n"
             f"stdout_callback = {self.stdout_callback}\nlocal_tmp = {self.folder}/tmp\n"
             f"remote_tmp = {self.folder}/tmp\n"
         )
 
 
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what runs execute: a plan is bound to every byte of it, and a checkout may be worked in."""
+    made = tmp_path_factory.mktemp("tree")
+    skipped = shutil.ignore_patterns("__pycache__", ".*", "*.md")
+    for part in ("plugins", "collections", "playbooks/roles"):
+        shutil.copytree(ROOT / part, made / part, ignore=skipped)
+    shutil.copytree(FIXTURES, made / "fixtures", ignore=skipped)
+    return made
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
+def engine(tmp_path: Path, tree: Path) -> Engine:
     """A place to run in."""
-    return Engine(tmp_path)
+    return Engine(tmp_path, root=tree, fixtures=tree / "fixtures")

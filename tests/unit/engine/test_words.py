@@ -85,7 +85,7 @@ def test_after_an_undo_the_next_step_is_to_measure_again(door: str, said: str) -
 
 
 @pytest.mark.parametrize(
-    ("door", "said"), [("runbook", "runbook undo r --apply"), ("ansible-playbook", "undo=r confirm=barn")]
+    ("door", "said"), [("runbook", "runbook undo r --apply"), ("ansible-playbook", "-e undo=r -e confirm=barn")]
 )
 def test_the_undo_is_said_in_the_words_of_the_door(door: str, said: str) -> None:
     undo = [{"role": "a.b.c", "entry_point": "d", "args": {}}]
@@ -125,9 +125,9 @@ def test_the_check_of_the_options_is_named_for_a_reader() -> None:
     ("step", "said"),
     [
         ({"status": "skipped"}, "start again: runbook run barn door-stuck --mitigation oil --apply"),
-        ({"status": "started"}, "measure again: runbook run barn door-stuck; then plan the same again"),
+        ({"status": "started"}, "go on: runbook resume r --apply"),
     ],
 )
 def test_after_an_interrupt_the_next_step_is_a_command(step: dict[str, Any], said: str) -> None:
-    result = _result(step, ended="interrupted", mitigation="oil")
+    result = _result(step, ended="interrupted", mitigation="oil", mode="apply")
     assert result["exit"]["next_step"].startswith(said)
