@@ -10,12 +10,10 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from http.client import HTTPException
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
-from urllib.error import HTTPError, URLError
 
-from ansible.module_utils.urls import open_url
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import VerificationError
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes import http
 
 # Nothing on the way may answer in the origin's place.
 _FRESH = {"Cache-Control": "no-cache"}
@@ -60,24 +58,13 @@ Ask = Callable[[Probe], Seen]
 
 def ask(probe: Probe) -> Seen:
     """Ask once, on a connection of its own."""
-    try:
-        answer: Any = open_url(
-            probe.url,
-            headers=dict(_FRESH, **probe.headers),
-            timeout=probe.timeout,
-            follow_redirects="no",
-            use_netrc=False,
-            http_agent="oncall.runbooks",
-        )
-    except HTTPError as refused:
-        answer = refused
-    except (URLError, HTTPException, OSError) as exc:
-        reason = getattr(exc, "reason", None) or exc
-        return Seen("no answer: %s" % (str(reason) or type(reason).__name__), None)
-    with answer:
-        status = int(answer.code)
-        origin = answer.headers.get(probe.served_by_header) if probe.served_by_header else None
-    return Seen("" if status in probe.status else "status %d" % status, origin)
+    answer = http.ask(
+        probe.url,
+        timeout=probe.timeout,
+        expect=http.Expectation(probe.status),
+        headers=dict(_FRESH, **probe.headers),
+    )
+    return Seen(answer.problem, answer.headers.get(probe.served_by_header.lower()))
 
 
 def prove(
