@@ -205,15 +205,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible ships no types
                 "msg": told.get("msg"),
                 "exception": told.get("exception"),
             }
-        next_step = error["next_step"]
+        # Nobody holds it, but it cannot be had here: that is another refusal than to have to wait.
+        kind, next_step = "lock_unusable", error["next_step"]
         if error["kind"] == base.LockHeldError.kind:
-            name = options["name"]
+            kind, name = "lock", options["name"]
             next_step = (
                 f"wait until that run has ended (runbook lock show {name}); "
                 f"if it is certainly dead, wait for the end of its lease or runbook lock break {name}"
             )
         reason = f"The lock {options['name']} on {self._host} could not be taken: {error['got']}."
-        refusal = {"kind": "lock", "reason": reason, "next_step": next_step, "error": error}
+        refusal = {"kind": kind, "reason": reason, "next_step": next_step, "error": error}
         return {"changed": False, "reached": True, "refusal": refusal}
 
 

@@ -55,6 +55,9 @@ def _refused(result: dict[str, Any]) -> dict[str, Any] | None:
     refusal = result["refusal"]
     if refusal is None:
         return None
+    if left_changed(result):
+        # In the middle of the run, such as when its lock is lost.
+        return exit_of("failed", f"{refusal['reason']} A change is in place.", next_steps.go_on(result))
     names = {"usage": "usage", "lock": "lock_held", "unreachable": "unreachable"}
     name = names.get(refusal["kind"], "refused")
     return exit_of(name, refusal["reason"], refusal["next_step"])

@@ -74,6 +74,11 @@ class Runs:
         (folder,) = (self.folder / "state" / who / "runs").iterdir()
         return folder
 
+    def exit(self, who: str) -> tuple[int, str]:
+        """Code and name of the exit of `who`'s run."""
+        ended = json.loads((self.record(who) / "result.json").read_text())["exit"]
+        return ended["code"], ended["name"]
+
     def status(self, who: str) -> LockStatus:
         """What the run of `who` knows of its lock."""
         status = read_status(self.record(who))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from lock_runs import LEASE, Runs
@@ -42,6 +45,7 @@ def test_a_second_run_is_refused_and_told_who_holds_it(any_runs: Runs) -> None:
     code, output = any_runs.finish("bob")
     assert code != 0
     assert not any_runs.changed("bob")
+    assert any_runs.exit("bob") == (7, "lock_held")
     text = " ".join(output.split())
     for part in (
         any_runs.record("alice").name,
@@ -134,6 +138,40 @@ def test_without_any_reachable_host_nothing_is_changed(runs: Runs, ssh_host: Ssh
     code, output = runs.finish("alice")
     assert code != 0
     assert "No host of the group can be reached" in " ".join(output.split())
+    assert runs.exit("alice") == (8, "unreachable")
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[str]:
+    """A folder on a file system without room."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    made = ["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(folder)]
+    if subprocess.run(made, capture_output=True, check=False).returncode != 0:
+        pytest.skip("no file system can be mounted here")
+    (folder / "ballast").write_bytes(b"x" * 4096)
+    yield str(folder)
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_lock_that_has_no_room_is_not_a_lock_that_is_held(any_runs: Runs, full: str) -> None:
+    code, output = any_runs.finish("alice", run_lock_directory=full)
+    assert code != 0
+    assert not any_runs.changed("alice")
+    assert any_runs.exit("alice") == (4, "refused")
+    assert "No space left on device" in " ".join(output.split())
+    assert "give another one to every controller" in " ".join(output.split())
+
+
+def test_a_lock_that_may_not_be_written_is_not_a_lock_that_is_held(runs: Runs) -> None:
+    code, _output = runs.finish("alice", run_lock_directory="/sys/oncall")
+    assert code != 0
+    assert not runs.changed("alice")
+    assert runs.exit("alice") == (4, "refused")
+    in_the_way = runs.folder / "file"
+    in_the_way.write_text("no folder")
+    code, output = runs.finish("bob", run_lock_directory=f"{in_the_way}/locks")
+    assert runs.exit("bob") == (4, "refused"), output
 
 
 def test_a_run_gives_way_to_one_that_took_the_lock_on_another_host(runs: Runs, ssh_host: SshServer) -> None:
