@@ -24,6 +24,7 @@ from runbook.project import Project
 from runbook.runner_environment import child_environment
 from runbook.runner_private import private_folder, swallowed
 from runbook.runner_processes import end_all, interrupt, wait_gone
+from runbook.runner_pty import close_promptly
 from runbook.runner_stop import Stopper
 
 _POLL_S = 0.1
@@ -137,6 +138,7 @@ class _Job(threading.Thread):
     def _run(self) -> None:
         from ansible_runner import Runner, RunnerConfig  # noqa: PLC0415 - not needed to list and show
 
+        close_promptly()
         config = RunnerConfig(
             str(self._private),
             playbook=str(self._request.playbook),
