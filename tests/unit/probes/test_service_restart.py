@@ -19,7 +19,9 @@ Options = Callable[..., dict[str, Any]]
 
 def parameters(options: Options, server: PostgresServer, **changed: Any) -> dict[str, Any]:
     """Return the module's parameters for a server of its own."""
-    return options(server, **{"evidence_dir": None, "stop_timeout": 10.0, "timeout": 15.0, **changed})
+    return options(
+        server, **{"evidence_dir": None, "health": None, "stop_timeout": 10.0, "timeout": 15.0, **changed}
+    )
 
 
 def test_check_mode_predicts_and_leaves_the_process(own_server: PostgresServer, options: Options) -> None:

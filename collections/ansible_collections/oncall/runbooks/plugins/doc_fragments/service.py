@@ -111,7 +111,7 @@ options:
             type: dict
             default: {}
           window_minutes:
-            description: How far back.
+            description: How far back. 0 means that it is not read.
             type: float
             default: 15
       settings:
@@ -136,4 +136,8 @@ options:
         type: list
         elements: str
         default: []
+      hint:
+        description: What to do when it fails; it is said in the finding.
+        type: str
+        default: ""
 """

@@ -63,6 +63,10 @@ options:
         description: Name of another finding that fails instead when the answer is 401 or 403.
         type: str
         default: ""
+      denied_hint:
+        description: What to do then; it is said in that finding.
+        type: str
+        default: ""
       login:
         description: Log in first, and ask the URL with the token that comes back.
         type: dict

@@ -44,15 +44,15 @@ options:
     type: dict
     suboptions:
       kind:
-        description: Container engine, init system, or neither.
+        description: Container engine, compose, init system, supervisord, or none (a PostgreSQL server).
         type: str
         required: true
-        choices: [docker, systemd, process]
+        choices: [docker, compose, systemd, supervisor, process]
       name:
-        description: Exact name of the container or unit.
+        description: Exact name of the container, unit or program.
         type: str
       data_dir:
-        description: Data directory of a server of kind V(process).
+        description: Data directory of a PostgreSQL server of kind V(process).
         type: path
       engine:
         description: Program of the container engine.
@@ -60,6 +60,22 @@ options:
         default: docker
       bin_dir:
         description: Folder of C(pg_ctl). Default is the running server's own.
+        type: path
+      service:
+        description: Name in the compose file, kind V(compose).
+        type: str
+      project_dir:
+        description: Folder of the compose project.
+        type: path
+      file:
+        description: The compose file, in O(runtime.project_dir).
+        type: str
+        default: docker-compose.yml
+      env_file:
+        description: File of its settings, in O(runtime.project_dir).
+        type: str
+      config:
+        description: Configuration file of supervisord, kind V(supervisor).
         type: path
   data_path:
     description: Path whose file system holds the data. Empty means not measured.

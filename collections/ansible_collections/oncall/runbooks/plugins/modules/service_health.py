@@ -65,6 +65,11 @@ options:
     description: Seconds each probe may take. The whole call takes about one second longer at most.
     type: float
     default: 3
+  wait:
+    description:
+      - Seconds to measure again and again until nothing fails, as after a restart. The last measurement is returned.
+    type: float
+    default: 0
 """
 
 EXAMPLES = r"""
@@ -151,6 +156,7 @@ def main() -> None:
         "data_path": {"type": "path", "default": "/"},
         "docker_root": {"type": "path", "default": ""},
         "timeout": {"type": "float", "default": 3.0},
+        "wait": {"type": "float", "default": 0.0},
         "outside": OUTSIDE_SPEC,
     }
     run_module(spec, run)

@@ -38,12 +38,12 @@ options:
     required: true
     suboptions:
       kind:
-        description: Container engine, init system, or neither.
+        description: Container engine, compose, init system, supervisord, or none (a PostgreSQL server).
         type: str
         required: true
-        choices: [docker, systemd, process]
+        choices: [docker, compose, systemd, supervisor, process]
       name:
-        description: Exact name of the container or unit.
+        description: Exact name of the container, unit or program.
         type: str
       data_dir:
         description: Data directory of a PostgreSQL server of kind V(process).
@@ -55,6 +55,22 @@ options:
       bin_dir:
         description: Folder of C(pg_ctl). Default is the running server's own.
         type: path
+      service:
+        description: Name in the compose file, kind V(compose).
+        type: str
+      project_dir:
+        description: Folder of the compose project.
+        type: path
+      file:
+        description: The compose file, in O(runtime.project_dir).
+        type: str
+        default: docker-compose.yml
+      env_file:
+        description: File of its settings, in O(runtime.project_dir).
+        type: str
+      config:
+        description: Configuration file of supervisord, kind V(supervisor).
+        type: path
   log_path:
     description: Log file of a server of kind V(process). Default is the file its standard error goes to.
     type: path
@@ -63,6 +79,39 @@ options:
     description: When given, the service is PostgreSQL, and well only when a query in this database is answered.
     type: str
     default: ""
+  health:
+    description: The service's own health address. When given, it is well only when this answers as it should.
+    type: dict
+    suboptions:
+      url:
+        description: URL that is asked. Redirects are not followed.
+        type: str
+        required: true
+      status:
+        description: Statuses that are right.
+        type: list
+        elements: int
+        default: [200]
+      json:
+        description: What has to be part of the body.
+        type: dict
+      contains:
+        description: Text that has to be in the body.
+        type: str
+        default: ""
+      timeout:
+        description: Seconds for the whole answer.
+        type: float
+        default: 3
+  precheck:
+    description: Command that has to succeed before anything is stopped, such as a check of the configuration.
+    type: list
+    elements: str
+    default: []
+  recreate:
+    description: Start it again so that changed settings are read. A container is made anew, which a restart does not.
+    type: bool
+    default: false
   evidence_dir:
     description: Folder on the target for the log. Without it the log is returned in C(evidence).
     type: path
@@ -84,6 +133,12 @@ EXAMPLES = r"""
     login_host: 127.0.0.1
     login_user: roost
     login_password: "{{ postgres_login_password }}"
+
+- name: Make the container of auth anew, so that it reads its settings, and wait for its health
+  oncall.runbooks.service_restart:
+    runtime: {kind: compose, name: roost-auth, service: auth, project_dir: /opt/roost, env_file: .env.prod}
+    health: {url: "http://127.0.0.1:8082/health", json: {status: ok}}
+    recreate: true
 """
 
 RETURN = r"""
@@ -126,6 +181,10 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose imp
     RUNTIME_SPEC,
     choose_provider,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.service.health import (
+    HEALTH_SPEC,
+    health_predicate,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.restart import (
     always_healthy,
     postgres_predicate,
@@ -136,7 +195,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.restart im
 def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """Restart the service that `params` name and return the module's result."""
     provider = choose_provider(params["runtime"], timeout=10.0, log_path=params["log_path"])
-    healthy = always_healthy
+    healthy = health_predicate(params["health"]) if params["health"] else always_healthy
     if params["database"]:
         healthy = postgres_predicate(Login.from_params(params, "oncall-restart"), params["database"])
     return restart_service(provider, healthy, params, check_mode=check_mode)
@@ -149,6 +208,9 @@ def main() -> None:
         runtime={"type": "dict", "options": RUNTIME_SPEC, "required": True},
         log_path={"type": "path", "default": ""},
         database={"type": "str", "default": ""},
+        health={"type": "dict", "options": HEALTH_SPEC},
+        precheck={"type": "list", "elements": "str", "default": []},
+        recreate={"type": "bool", "default": False},
         evidence_dir={"type": "path"},
         stop_timeout={"type": "float", "default": 30.0},
         timeout={"type": "float", "default": 60.0},

@@ -63,6 +63,7 @@ SERVICE_SPEC: Dict[str, Any] = {
         },
     },
     "precheck": {"type": "list", "elements": "str", "default": []},
+    "hint": {"type": "str", "default": ""},
 }
 
 Findings = Iterable[Dict[str, Any]]
@@ -81,14 +82,15 @@ def service_probes(
 
 
 def _probes(service: Mapping[str, Any], provider: Provider, timeout: float) -> Iterator[Probe]:
-    about = {"service": service["name"], "part": service["part"]}
+    about, hint = {"service": service["name"], "part": service["part"]}, service["hint"]
 
     def probe(checks: Any, measure: Callable[[], Findings], late: str = "unknown", more: float = 0) -> Probe:
-        told = partial(_told, about, measure)
+        told = partial(_told, about, hint, measure)
         return Probe(checks, told, timeout + GRACE + more, late, about)
 
     yield probe(("service_runtime",), partial(measure_runtime, provider, "service_runtime"), "fail")
-    yield probe(("service_log",), partial(measure_service_log, provider, service["log"]))
+    if service["log"]["window_minutes"] > 0:
+        yield probe(("service_log",), partial(measure_service_log, provider, service["log"]))
     if service.get("health"):
         names = (
             ("service_health", "tunnel_connections") if service.get("connections") else ("service_health",)
@@ -100,11 +102,13 @@ def _probes(service: Mapping[str, Any], provider: Provider, timeout: float) -> I
         yield probe(("service_settings",), partial(measure_settings, provider, path, service["settings"]))
 
 
-def _told(about: Mapping[str, Any], measure: Callable[[], Findings]) -> Iterator[Dict[str, Any]]:
-    """Say in each finding which service it is about."""
+def _told(about: Mapping[str, Any], hint: str, measure: Callable[[], Findings]) -> Iterator[Dict[str, Any]]:
+    """Say in each finding which service it is about, and in a bad one what to do."""
     for found in measure():
         found["observed"] = {**about, **(found["observed"] or {})}
         found["summary"] = "%s: %s" % (about["service"], found["summary"])
+        if hint and found["status"] == "fail":
+            found["summary"] += " Next: %s" % hint
         yield found
 
 

@@ -34,6 +34,7 @@ OUTSIDE_SPEC: Dict[str, Any] = {
         "headers": {"type": "dict", "default": {}, "no_log": True},
         "served_by": {"type": "str", "default": ""},
         "denied_check": {"type": "str", "default": ""},
+        "denied_hint": {"type": "str", "default": ""},
         "login": {
             "type": "dict",
             "options": {
@@ -103,10 +104,12 @@ def _judged(check: Mapping[str, Any], answer: Answer, extra: Mapping[str, Any]) 
 def _denied(check: Mapping[str, Any], name: str, answer: Answer, denied: bool) -> Dict[str, Any]:
     status = "fail" if denied else "unknown" if answer.reason else "ok"
     if denied:
-        text = "%s refuses a subscriber who may watch (%d): this is about authentication." % (
+        text = "%s refuses a subscriber who may watch (%d): authentication, not this." % (
             check["url"],
             answer.status or 0,
         )
+        if check["denied_hint"]:
+            text += " Next: %s" % check["denied_hint"]
     elif answer.reason:
         text = "Whether %s would let a subscriber in is not known: %s." % (check["url"], answer.problem)
     else:

@@ -9,12 +9,13 @@ __metaclass__ = type
 import hashlib
 import time
 from contextlib import closing
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
 from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import Login, rows
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.command import run
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim import write_evidence
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub import scrub
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub import scrub, scrub_people
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.server import any_session
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import (
     Provider,
@@ -23,6 +24,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.base impor
 )
 
 MAX_EVIDENCE = 256 * 1024
+_PRECHECK_TIMEOUT = 20.0
 #: returns an empty text when the service serves its clients, otherwise the reason why not
 Predicate = Callable[[], str]
 
@@ -38,23 +40,63 @@ def restart_service(
 ) -> Dict[str, Any]:
     """Restart the service of `provider` and return the module's result; in check mode only look and predict.
 
-    Raises VerificationError with the last state seen when it is not `healthy` within the timeout (seconds).
+    `params` has the times in seconds; `recreate` starts it with changed settings, `precheck` is a command
+    that has to succeed first. Raises VerificationError with the last state seen when it is not `healthy` in
+    time.
     """
-    before = provider.state()
-    if not before.exists:
+    before, recreate = provider.state(), bool(params.get("recreate"))
+    if not before.exists and not provider.can_create:
         raise ServiceError(
             "restart %s %s" % (provider.kind, provider.name),
             got=before.describe(),
             next_step="correct the option runtime",
         )
-    result = _predicted(provider, before)
+    _precheck(params.get("precheck") or [], before)
+    result = _predicted(provider, before, recreate)
     if check_mode:
         return result
     result["evidence"] = [capture_log(provider, params)]
     started = clock()
+    try:
+        after, result["done"] = _again(provider, before, healthy, params, clock=clock, sleep=sleep)
+    except OncallError as exc:
+        exc.changed = True
+        raise
+    result.update(state=after.as_dict(), downtime_s=round(clock() - started, 2))
+    result["diff"]["after"] = "running\n"
+    return result
+
+
+def _precheck(argv: Sequence[str], before: ServiceState) -> None:
+    """Raise ServiceError when the command says that the service would not come back."""
+    if not argv:
+        return
+    done = run(argv, timeout=_PRECHECK_TIMEOUT, merge=True)
+    if done.rc != 0:
+        raise ServiceError(
+            "restart %s" % before.describe(),
+            on=" ".join(argv),
+            got="the check before it failed, nothing was restarted: %s" % scrub(done.out).strip()[-400:],
+            next_step="correct its configuration, then run this again",
+            kind="precheck",
+        )
+
+
+def _again(
+    provider: Provider,
+    before: ServiceState,
+    healthy: Predicate,
+    params: Mapping[str, Any],
+    *,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
+) -> Tuple[ServiceState, str]:
+    """Do it and wait; return the state afterwards and what was done, as a command."""
+    started = clock()
     if before.frozen:
         provider.thaw(before)
-    result["done"] = provider.restart(stop_timeout=params["stop_timeout"])
+    again = provider.recreate if params.get("recreate") else provider.restart
+    done = again(stop_timeout=params["stop_timeout"])
     after = _wait(
         provider,
         healthy,
@@ -69,23 +111,22 @@ def restart_service(
             got="the same process still runs",
             next_step="restart it by hand",
         )
-    result.update(state=after.as_dict(), downtime_s=round(clock() - started, 2))
-    result["diff"]["after"] = "running\n"
-    return result
+    return after, done
 
 
-def _predicted(provider: Provider, before: ServiceState) -> Dict[str, Any]:
+def _predicted(provider: Provider, before: ServiceState, recreate: bool) -> Dict[str, Any]:
+    what = "is started again with the settings of its file" if recreate else "is restarted"
     return {
         "changed": True,
         "before": before.as_dict(),
         "prediction": {
-            "summary": "%s is restarted" % before.describe(),
+            "summary": "%s %s" % (before.describe(), what),
             "duration_s": provider.usual_downtime,
             "data_loss": "none for committed data; open sessions end",
         },
         "diff": {"before": before.word + "\n", "after": "running\n"},
         "undo": {
-            "summary": "A restart has nothing to take back: no file and no setting was changed.",
+            "summary": "A restart has nothing to take back: no file was changed.",
             "reversible": False,
         },
     }
@@ -99,7 +140,10 @@ def capture_log(provider: Provider, params: Mapping[str, Any]) -> Dict[str, Any]
     name = "%s.log" % provider.name.strip("/").replace("/", "-")
     try:
         read = provider.logs(hours=24.0, max_bytes=MAX_EVIDENCE)
-        text, summary = scrub(read.text, [params.get("login_password") or ""]), "the end of %s" % read.source
+        text, summary = (
+            scrub_people(read.text, [params.get("login_password") or ""]),
+            "the end of %s" % read.source,
+        )
     except OncallError as exc:
         text, summary = "", "the log could not be read: %s" % exc.message
     entry: Dict[str, Any] = {
