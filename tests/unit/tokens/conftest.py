@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from owl_tokens import SCHEMA, Owl
 
@@ -9,15 +11,12 @@ from runbook.rehearsal.postgres_server import PostgresServer
 
 
 @pytest.fixture
-def owl(postgres: PostgresServer, database: str, request: pytest.FixtureRequest) -> Owl:
+def owl(postgres: PostgresServer, database: str) -> Iterator[Owl]:
     """The application with 240 active tokens out of 300, and 40 refresh tokens."""
     made = Owl(postgres, database)
     made.sql(SCHEMA)
 
-    def drop_role() -> None:
-        role = f"weak_{database}"
-        if made.sql("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)):
-            made.sql(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
-
-    request.addfinalizer(drop_role)
-    return made
+    yield made
+    role = f"weak_{database}"
+    if made.sql("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)):
+        made.sql(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")

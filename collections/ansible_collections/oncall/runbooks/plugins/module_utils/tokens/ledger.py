@@ -8,7 +8,7 @@ __metaclass__ = type
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Optional, Protocol, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError, OncallError
@@ -85,6 +85,9 @@ class Ledger(Protocol):
     def batches(self, reader: Any, run: str) -> Iterator[Batch]:
         """Yield what the run revoked, in order."""
 
+    def entries(self, reader: Any, run: str) -> Iterator[Tuple[str, int, bytes]]:
+        """Yield the same for a checksum: place, rows, and everything that was kept, as bytes."""
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -103,10 +106,9 @@ def summarize(ledger: Ledger, reader: Any, run: str) -> Summary:
     """Read the run's whole ledger, a batch at a time."""
     rows: Dict[str, int] = {}
     digest = hashlib.sha256()
-    for batch in ledger.batches(reader, run):
-        rows[batch.place] = rows.get(batch.place, 0) + batch.rows
-        line = json.dumps(asdict(batch), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        digest.update(line.encode() + b"\n")
+    for place, count, whole in ledger.entries(reader, run):
+        rows[place] = rows.get(place, 0) + count
+        digest.update(whole + b"\n")
     return Summary(rows, digest.hexdigest())
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import stat
 from dataclasses import asdict, replace
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
@@ -92,11 +92,11 @@ class FileLedger:
             descriptor = os.open(self.path, flags, 0o600)
         except OSError as error:
             raise self._unusable(error.strerror or str(error), "make room, or name another folder") from None
-        line = json.dumps(entry, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        line = _line(entry) + b"\n"
         with os.fdopen(descriptor, "r+b", buffering=0) as file:
             self._cut_torn_end(file)
-            written = file.write(line.encode() + b"\n")
-            if written != len(line.encode()) + 1:
+            written = file.write(line)
+            if written != len(line):
                 raise self._unusable("the disk is full", "make room, then run again with the same run")
             os.fsync(file.fileno())
 
@@ -161,3 +161,12 @@ class FileLedger:
         for entry in self._entries():
             if "batch" in entry and entry["batch"]["stamp"] not in void:
                 yield Batch(**entry["batch"])
+
+    def entries(self, reader: Any, run: str) -> Iterator[Tuple[str, int, bytes]]:
+        """Yield the same for a checksum."""
+        for batch in self.batches(reader, run):
+            yield batch.place, batch.rows, _line(asdict(batch))
+
+
+def _line(entry: Dict[str, Any]) -> bytes:
+    return json.dumps(entry, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()

@@ -35,9 +35,8 @@ def counts(table: TokenTable, scope: Scope) -> Any:
     )  # fmt: skip
 
 
-def _texts(table: TokenTable, alias: str = "") -> Any:
-    names = [pg.ident(alias, name) if alias else pg.ident(name) for name in table.key]
-    return pg.raw(_COMMA).join([pg.statement("{}::text", name) for name in names])
+def _texts(table: TokenTable) -> Any:
+    return pg.raw(_COMMA).join([pg.statement("{}::text", pg.ident(name)) for name in table.key])
 
 
 def _values(table: TokenTable, key: Key) -> Any:
@@ -51,22 +50,20 @@ def _after(table: TokenTable, after: Optional[Key]) -> Any:
     return pg.statement("({}) > ({})", idents(table.key), _values(table, after))
 
 
-def between(table: TokenTable, after: Optional[Key], last: Key) -> Any:
-    """SQL condition: the key is behind `after` (None: no bound), up to and with `last`."""
+def between(table: TokenTable, after: Optional[Key], last: Optional[Key]) -> Any:
+    """SQL condition: the key is behind `after`, up to and with `last`; None is no bound."""
+    if last is None:
+        return _after(table, after)
     upper = pg.statement("({}) <= ({})", idents(table.key), _values(table, last))
     return pg.statement("{} AND {}", _after(table, after), upper)
 
 
-def next_range(table: TokenTable, scope: Scope, after: Optional[Key], size: int) -> Any:
-    """SQL: how many of the next `size` rows there are behind `after`, and the key of the last of them."""
-    found = pg.statement(
-        "SELECT {} FROM {} WHERE {} AND {} ORDER BY {} LIMIT {}",
-        idents(table.key), table.ident, _after(table, after), active(table, scope), idents(table.key), size,
-    )  # fmt: skip
-    backwards = [pg.statement("s.{} DESC", pg.ident(name)) for name in table.key]
+def end_of_range(table: TokenTable, scope: Scope, after: Optional[Key], size: int) -> Any:
+    """SQL: the key of the row `size` rows behind `after`; no row when there are fewer."""
     return pg.statement(
-        "SELECT count(*) OVER (), {} FROM ({}) s ORDER BY {} LIMIT 1",
-        _texts(table, "s"), found, pg.raw(_COMMA).join(backwards),
+        "SELECT {} FROM (SELECT {} FROM {} WHERE {} AND {} ORDER BY {} OFFSET {} LIMIT 1) s",
+        _texts(table), idents(table.key), table.ident, _after(table, after), active(table, scope),
+        idents(table.key), size - 1,
     )  # fmt: skip
 
 
@@ -94,7 +91,9 @@ def _returned(table: TokenTable, before: Any) -> Any:
     return pg.raw(_COMMA).join(parts)
 
 
-def revoke_range(table: TokenTable, scope: Scope, reason: str, after: Optional[Key], last: Key) -> Any:
+def revoke_range(
+    table: TokenTable, scope: Scope, reason: str, after: Optional[Key], last: Optional[Key]
+) -> Any:
     """SQL of the CTE `done`: revoke a range of keys whose reason is still blank: no pre-image is needed."""
     where = pg.statement("{} AND {}", between(table, after, last), active(table, scope))
     if table.reason:

@@ -70,15 +70,14 @@ class Sweeper:
     def _walk(self, table: TokenTable) -> None:
         """Go through the table once in the order of its key."""
         after: Optional[Key] = None
-        while True:
-            found = pg.rows(self.reader, statements.next_range(table, self.scope, after, self.pace.size))
-            if not found:
-                return
-            last: Key = tuple(found[0][1:])
+        last: Optional[Key] = ()
+        while last is not None:
+            end = statements.end_of_range(table, self.scope, after, self.pace.size)
+            last = next((tuple(row) for row in pg.rows(self.reader, end)), None)
             self._range(table, after, last)
             after = last
 
-    def _range(self, table: TokenTable, after: Optional[Key], last: Key) -> None:
+    def _range(self, table: TokenTable, after: Optional[Key], last: Optional[Key]) -> None:
         done = statements.revoke_range(table, self.scope, self.reason, after, last)
         try:
             self.pace.run(lambda: self._revoke(table, done))

@@ -21,8 +21,9 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
 # What the server says when somebody else holds what a transaction needs: rolled back, it may be tried again.
 DEADLOCK, SERIALIZATION, LOCKED, TIMED_OUT = "40P01", "40001", "55P03", "57014"
 BUSY = (DEADLOCK, SERIALIZATION, LOCKED, TIMED_OUT)
-# Share of the longest wait that a transaction may take: whoever waits for it has work of its own to do after.
-_SHARE = 0.4
+# Shares of the longest wait: what a transaction aims at, and when the server ends it. The rest is for its
+# end, and for what whoever waited has to do after.
+_GOAL, _END = 0.4, 0.75
 _SMALLEST = 20
 _TRIES = 6
 Item = TypeVar("Item")
@@ -49,7 +50,7 @@ def read_session(login: pg.Login, database: str, timeout: float) -> Any:
 
 def write_session(login: pg.Login, database: str, max_wait_ms: float, *, wait_for_disk: bool) -> Any:
     """Return a session whose transactions give up before another client has waited `max_wait_ms` for them."""
-    limits = "-c statement_timeout=%d -c lock_timeout=%d" % (max_wait_ms, max(1, max_wait_ms / 5))
+    limits = "-c statement_timeout=%d -c lock_timeout=%d" % (max_wait_ms * _END, max(1, max_wait_ms / 5))
     session = login.connect(database, options=limits)
     _refuse_read_only(session, database)
     for setting in (*_SESSION, "SET enable_seqscan = off"):
@@ -97,7 +98,9 @@ class Pace:
     """How many rows one transaction takes: as many as fit into its share of the longest wait."""
 
     def __init__(self, size: int, max_wait_ms: float) -> None:
-        self.limit = self.size = max(1, size)
+        self.limit = size
+        # How long a row takes is not known yet; it grows within a few transactions.
+        self.size = max(1, size // 8)
         self.max_wait_ms = max_wait_ms
         self.longest_ms = 0.0
         self.transactions = 0
@@ -107,7 +110,7 @@ class Pace:
         """Learn from a transaction of `rows` rows."""
         self.transactions += 1
         self.longest_ms = max(self.longest_ms, milliseconds)
-        goal = self.max_wait_ms * _SHARE
+        goal = self.max_wait_ms * _GOAL
         if milliseconds > goal:
             self.shrink(max(0.5, goal / milliseconds))
         elif rows >= self.size / 2:
