@@ -9,6 +9,7 @@ __metaclass__ = type
 import time
 from typing import Any, Dict, List, Mapping
 
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing.judge import NOT_SERVED
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.stripe import (
     COMPLETED,
     EVENT_DAYS,
@@ -17,6 +18,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.billing.stripe imp
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.plugin_utils import billing_findings as told
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.billing_action import BillingAction
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.billing_payments import of_sessions
 
 
 class ActionModule(BillingAction):
@@ -30,7 +32,9 @@ class ActionModule(BillingAction):
         try:
             self._measure(options, task_vars, result)
         except OncallError as error:
-            result["findings"] += told.of_failure(error, result["findings"])
+            result["findings"] += told.of_failure(error, result["findings"], options["checks"])
+        if options["follow_up"]:
+            result["findings"] = [told.as_hint(found, options["follow_up"]) for found in result["findings"]]
         for found in result["findings"]:
             found["host"] = str(task_vars.get("inventory_hostname", ""))
         if not result["warnings"]:
@@ -39,9 +43,18 @@ class ActionModule(BillingAction):
 
     def _measure(self, options: Dict[str, Any], task_vars: Mapping[str, Any], result: Dict[str, Any]) -> None:
         findings: List[Dict[str, Any]] = result["findings"]
-        stripe = self.stripe(options)
-        findings.append(_endpoint(stripe, options["endpoint"]))
-        findings.append(_pending(stripe, options))
+        checks, stripe = options["checks"], self.stripe(options)
+        if told.ENDPOINT in checks:
+            findings.append(_endpoint(stripe, options["endpoint"]))
+        if told.PENDING in checks:
+            findings.append(_pending(stripe, options))
+        if {told.MISSING, told.ENDED} & set(checks):
+            self._compare(stripe, options, task_vars, result)
+
+    def _compare(
+        self, stripe: Stripe, options: Dict[str, Any], task_vars: Mapping[str, Any], result: Dict[str, Any]
+    ) -> None:
+        findings: List[Dict[str, Any]] = result["findings"]
         person = None
         if options["email"] or options["subscriber_id"]:
             people = self.people(options, task_vars)
@@ -49,15 +62,20 @@ class ActionModule(BillingAction):
                 findings.append(told.of_nobody(options["email"], options["subscriber_id"], people))
                 return
             person = people[0]
-        seen = self.paid(stripe, options, person)
+        wanted = options["sessions"]
+        seen = of_sessions(stripe, wanted) if wanted else self.paid(stripe, options, person)
         compared = self.compare(seen, options, task_vars)
-        findings.append(told.of_missed(compared["judged"], seen, options["escalate_at"]))
-        if person is None:
+        if told.MISSING in options["checks"]:
+            findings.append(told.of_missed(compared["judged"], seen, options["escalate_at"], wanted))
+        if told.ENDED in options["checks"] and person is None and not wanted:
             findings.append(told.of_ended(compared["ended"], seen))
-        result.update(missed=findings[2].get("details", []), ended=compared["ended"], warnings=seen.warnings)
+        result.update(ended=compared["ended"], warnings=seen.warnings)
+        result["missed"] = [j for j in compared["judged"] if j["verdict"] in NOT_SERVED]
 
 
 def _pending(stripe: Stripe, options: Mapping[str, Any]) -> Dict[str, Any]:
+    if stripe.clock is None:
+        stripe.endpoints()
     now = stripe.clock or time.time()
     since = now - min(options["window_hours"], EVENT_DAYS * 24) * 3600
     events = stripe.events(COMPLETED, since, undelivered=True)

@@ -45,6 +45,23 @@ options:
     description: From so many missed on, the summary says to escalate.
     type: int
     default: 3
+  checks:
+    description: Measure only these.
+    type: list
+    elements: str
+    choices: [billing_webhook_endpoint, billing_webhook_pending, billing_missed, billing_ended]
+    default: [billing_webhook_endpoint, billing_webhook_pending, billing_missed, billing_ended]
+  sessions:
+    description: Judge only these checkouts (ids at Stripe), which have to be paid, as after they were put right.
+    type: list
+    elements: str
+    default: []
+  follow_up:
+    description:
+      - What to run when something is found. Then no finding is worse than V(warn), and each ends with this.
+      - For a look at billing in passing, as after the restore of a database.
+    type: str
+    default: ""
 seealso:
   - module: oncall.runbooks.billing_activate
   - module: oncall.runbooks.webhook_resend
@@ -74,8 +91,8 @@ EXAMPLES = r"""
 RETURN = r"""
 findings:
   description:
-    - The checks C(billing_webhook_endpoint), C(billing_webhook_pending) and C(billing_missed).
-    - C(billing_ended) too when nobody was named.
+    - One per check in O(checks).
+    - Without C(billing_ended) when a subscriber or checkouts were named.
   returned: always
   type: list
   elements: dict

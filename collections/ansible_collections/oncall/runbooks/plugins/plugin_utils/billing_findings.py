@@ -20,7 +20,13 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import Onca
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.billing_payments import Seen
 
-CHECKS = ("billing_webhook_endpoint", "billing_webhook_pending", "billing_missed", "billing_ended")
+ENDPOINT, PENDING, MISSING, ENDED = (
+    "billing_webhook_endpoint",
+    "billing_webhook_pending",
+    "billing_missed",
+    "billing_ended",
+)
+CHECKS = (ENDPOINT, PENDING, MISSING, ENDED)
 _SHOWN = 5
 Row = Dict[str, Any]
 
@@ -37,24 +43,24 @@ def of_endpoint(endpoint: Mapping[str, Any], wanted_events: Sequence[str]) -> Ro
     where = "%s (%s)" % (endpoint["url"], endpoint["id"])
     if endpoint["status"] != "enabled":
         text = "The webhook endpoint %s is %s: Stripe sends it nothing." % (where, endpoint["status"])
-        return finding(CHECKS[0], "fail", text, observed=observed, expected={"status": "enabled"})
+        return finding(ENDPOINT, "fail", text, observed=observed, expected={"status": "enabled"})
     if lacking:
         text = "The webhook endpoint %s is not subscribed to %s." % (where, ", ".join(lacking))
-        return finding(CHECKS[0], "fail", text, observed=observed, expected={"lacking": []})
+        return finding(ENDPOINT, "fail", text, observed=observed, expected={"lacking": []})
     text = "The webhook endpoint %s is enabled." % where
-    return finding(CHECKS[0], "ok", text, observed=observed, expected={"status": "enabled"})
+    return finding(ENDPOINT, "ok", text, observed=observed, expected={"status": "enabled"})
 
 
 def of_no_endpoint(error: OncallError) -> Row:
     """The finding for an endpoint that is not there: then nothing is delivered either."""
-    return finding(CHECKS[0], "fail", error.message, observed=error.as_dict(), expected={"status": "enabled"})
+    return finding(ENDPOINT, "fail", error.message, observed=error.as_dict(), expected={"status": "enabled"})
 
 
 def of_pending(events: Sequence[Mapping[str, Any]], now: float) -> Row:
     """Judge the deliveries that Stripe has not got rid of."""
     if not events:
         return finding(
-            CHECKS[1], "ok", "No delivery of a completed checkout has failed.", observed={"count": 0}
+            PENDING, "ok", "No delivery of a completed checkout has failed.", observed={"count": 0}
         )
     oldest = min(e["created"] for e in events)
     observed = {"count": len(events), "oldest": _iso(oldest), "events": [e["id"] for e in events[:_SHOWN]]}
@@ -62,11 +68,11 @@ def of_pending(events: Sequence[Mapping[str, Any]], now: float) -> Row:
         "%d events of completed checkouts were not delivered, the oldest %.1f h ago;"
         " Stripe repeats each for up to 3 days." % (len(events), (now - oldest) / 3600)
     )
-    return finding(CHECKS[1], "fail", text, observed=observed, expected={"count": 0})
+    return finding(PENDING, "fail", text, observed=observed, expected={"count": 0})
 
 
-def of_missed(judged: Sequence[Row], seen: Seen, escalate_at: int) -> Row:
-    """Judge whether everybody who paid is served."""
+def of_missed(judged: Sequence[Row], seen: Seen, escalate_at: int, wanted: Sequence[str] = ()) -> Row:
+    """Judge whether everybody who paid is served; wanted: checkouts that have to be among them."""
     missed = [j for j in judged if j["verdict"] in NOT_SERVED]
     kinds: Dict[str, int] = {}
     for j in missed:
@@ -79,9 +85,13 @@ def of_missed(judged: Sequence[Row], seen: Seen, escalate_at: int) -> Row:
         "resendable": sum(1 for j in missed if j["verdict"] in (MISSED, UNLINKED) and _resendable(j)),
         "others": seen.counts,
     }
+    lost = set(wanted) - {j["session"] for j in judged}
+    if lost:
+        text = "%d checkouts do not count as paid any more: %s." % (len(lost), ", ".join(sorted(lost)))
+        return finding(MISSING, "fail", text, observed=observed, expected={"count": 0})
     if not missed:
         text = "All %d checkouts that were paid%s are served." % (len(judged), _since(seen))
-        return finding(CHECKS[2], "ok", text, observed=observed, expected={"count": 0})
+        return finding(MISSING, "ok", text, observed=observed, expected={"count": 0})
     text = "%d of %d checkouts that were paid%s are not served: %s." % (
         len(missed),
         len(judged),
@@ -100,7 +110,7 @@ def of_missed(judged: Sequence[Row], seen: Seen, escalate_at: int) -> Row:
     if len(missed) >= escalate_at:
         text += " That is %d or more: escalate, this is no single lost event." % escalate_at
     observed["escalate"] = len(missed) >= escalate_at
-    return finding(CHECKS[2], "fail", text, observed=observed, expected={"count": 0}, details=list(missed))
+    return finding(MISSING, "fail", text, observed=observed, expected={"count": 0}, details=list(missed))
 
 
 def _resendable(judged: Row) -> bool:
@@ -120,13 +130,13 @@ def of_ended(rows: Sequence[Row], seen: Seen) -> Row:
     observed = {"count": len(rows), "subscriptions": shown}
     if not rows:
         text = "No subscription that ended at Stripe%s is still served." % _since(seen)
-        return finding(CHECKS[3], "ok", text, observed=observed, expected={"count": 0})
+        return finding(ENDED, "ok", text, observed=observed, expected={"count": 0})
     text = "%d subscriptions ended at Stripe%s and are still served: %s." % (
         len(rows),
         _since(seen),
         ", ".join(shown) + (", …" if len(rows) > _SHOWN else ""),
     )
-    return finding(CHECKS[3], "warn", text, observed=observed, expected={"count": 0})
+    return finding(ENDED, "warn", text, observed=observed, expected={"count": 0})
 
 
 def of_nobody(email: str, subscriber_id: str, people: Sequence[Row]) -> Row:
@@ -138,19 +148,26 @@ def of_nobody(email: str, subscriber_id: str, people: Sequence[Row]) -> Row:
         ids = ", ".join(p["id"] for p in people)
         text = "%d subscribers have %s (ids %s): give subscriber_id." % (len(people), who, ids)
     return finding(
-        CHECKS[2], "unknown", text, observed={"subscribers": len(people)}, expected={"subscribers": 1}
+        MISSING, "unknown", text, observed={"subscribers": len(people)}, expected={"subscribers": 1}
     )
 
 
-def of_failure(error: OncallError, have: Sequence[Row]) -> List[Row]:
+def of_failure(error: OncallError, have: Sequence[Row], wanted: Sequence[str] = CHECKS) -> List[Row]:
     """Whatever stands in the way of measuring is said of every check that was not measured."""
     done = {found["check"] for found in have}
     observed = {"error": error.as_dict()}
     return [
         finding(check, "unknown", "Not measured: %s" % error.message, observed=observed)
         for check in CHECKS
-        if check not in done
+        if check in wanted and check not in done
     ]
+
+
+def as_hint(found: Row, follow_up: str) -> Row:
+    """Return a finding that is no worse than `warn` and ends with what to run next."""
+    if found["status"] == "ok":
+        return found
+    return dict(found, status="warn", summary="%s Next: %s" % (found["summary"], follow_up))
 
 
 def _since(seen: Seen) -> str:
