@@ -43,7 +43,7 @@ def copy(rows: Iterable[bytes], table: str = "public.t", line: int = 10) -> Iter
     count = 0
     for row in rows:
         count += row.count(b"\n")
-        yield ev.CopyData(row)
+        yield ev.CopyData(row, row.count(b"\n"))
     yield ev.CopyEnd(count)
 
 

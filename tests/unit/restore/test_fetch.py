@@ -194,3 +194,10 @@ def test_cancel_ends_a_stalled_read(part: Part, urls: Any, proxy: S3FaultProxy) 
     with pytest.raises(CancelledError):
         b"".join(fetcher)
     assert time.monotonic() - start < 2
+
+
+def test_ranges_come_from_every_store(any_s3: S3Server, any_bucket: str) -> None:
+    client = any_s3.client()
+    answer = client.put_object(Bucket=any_bucket, Key="dump.gz", Body=CONTENT)
+    url = client.generate_presigned_url("get_object", Params={"Bucket": any_bucket, "Key": "dump.gz"})
+    assert read(Part("dump.gz", len(CONTENT), answer["ETag"]), lambda key, stale: url) == CONTENT

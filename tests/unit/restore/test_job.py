@@ -98,7 +98,7 @@ def slow() -> Iterator[ev.Event]:
     yield from head()
     yield ev.CopyStart("public.t", "", "COPY public.t FROM stdin;")
     for chunk in chunks(60 * 500):
-        yield ev.CopyData(chunk)
+        yield ev.CopyData(chunk, chunk.count(b"\n"))
         time.sleep(1)
 
 

@@ -163,7 +163,7 @@ def cut_off() -> Iterator[ev.Event]:
 def breaks() -> Iterator[ev.Event]:
     yield from head()
     yield ev.CopyStart("public.t", "", "COPY public.t FROM stdin;")
-    yield ev.CopyData(b"1\tx\n")
+    yield ev.CopyData(b"1\tx\n", 1)
     raise OncallError("read the backup", got="the store cut the connection", kind="cut")
 
 

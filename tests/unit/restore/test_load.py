@@ -95,10 +95,10 @@ def test_rows_after_the_error_are_not_waited_for(sessions: Sessions) -> None:
     def events() -> Iterator[ev.Event]:
         yield from head()
         yield ev.CopyStart("public.t", "", "COPY public.t FROM stdin;")
-        yield ev.CopyData(b"not a number\tx\n")
+        yield ev.CopyData(b"not a number\tx\n", 1)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            yield ev.CopyData(b"1\tx\n" * 1000)
+            yield ev.CopyData(b"1\tx\n" * 1000, 1000)
         pytest.fail("the loader read on after the server had refused a row")
 
     with pytest.raises(OncallError):

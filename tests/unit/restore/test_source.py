@@ -138,7 +138,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.source imp
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 rows = 0
 for event in open_source([Part(sys.argv[2], int(sys.argv[3]))], lambda key, stale: sys.argv[1]).events():
-    rows += getattr(event, "rows", 0)
+    rows += event.rows if type(event).__name__ == "CopyEnd" else 0
 print(rows, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 """
 

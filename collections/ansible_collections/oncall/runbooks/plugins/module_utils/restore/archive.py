@@ -24,6 +24,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.toc import
 
 _ROWS, _LARGE_OBJECTS = 1, 3
 _SUFFIXES = ("", ".gz", ".zst", ".lz4")
+_WORTH_A_STEP = 1 << 18
 
 
 class Archive:
@@ -64,8 +65,7 @@ class Archive:
         feed = Feed(content)
         cutter = RowCutter(feed, target[0])
         try:
-            for piece in cutter.pieces():
-                yield ev.CopyData(piece)
+            yield from cutter.pieces()
         except CutError as cut:
             raise self._incomplete("the archive ends " + str(cut)) from cut
         if feed.skip_blanks():
@@ -141,13 +141,21 @@ class CustomArchive(Archive):
         return decompress(itertools.chain((first,), pieces), self.toc.compression, self._on)
 
     def _pieces(self) -> Iterator[bytes]:
+        """Yield the block's bytes, joined: pg_dump writes 4 KiB at a time, too little to be worth a step."""
+        held: List[bytes] = []
+        size_held = 0
         while True:
             size = self.toc.read_int()
-            if size == 0:
-                return
             if size < 0:
                 raise self._stream.damaged("a length of %d bytes" % size)
-            yield from self._stream.pieces(size)
+            for piece in self._stream.pieces(size):
+                held.append(piece)
+                size_held += len(piece)
+            if size_held >= _WORTH_A_STEP or (held and size == 0):
+                yield b"".join(held)
+                held, size_held = [], 0
+            if size == 0:
+                return
 
 
 class TarArchive(Archive):

@@ -190,9 +190,9 @@ def _plain_etag(etag: str) -> str:
 
 
 def _md5(part: Part) -> Any:
-    """Return an MD5 where one can be compared; None also where the system's policy forbids MD5."""
-    if not part.md5 and not _plain_etag(part.etag):
-        return None
+    """Return an MD5 where one has to be compared; None also where the system's policy forbids MD5."""
+    if not part.md5 and (part.sha256 or not _plain_etag(part.etag)):
+        return None  # a SHA-256 proves more than an ETag would
     try:
         return hashlib.new("md5", usedforsecurity=False)  # type: ignore[call-arg,unused-ignore]
     except TypeError:  # Python 3.8 does not know the argument

@@ -163,14 +163,14 @@ class RangeReader:
         kms = response.headers.get("x-amz-server-side-encryption", "").startswith("aws:kms")
         if kms or response.headers.get("x-amz-server-side-encryption-customer-algorithm"):
             self.encrypted = True
-        if response.status == 200:
+        said = response.headers.get("Content-Range", "")
+        if response.status == 200 and not said:  # some stores answer with the range but not with 206
             if end - start != self._size or response.length not in (None, self._size):
                 raise self._failed("the store ignores ranges or the size changed (HTTP 200)")
             return
-        match = _RANGE.match(response.headers.get("Content-Range", ""))
+        match = _RANGE.match(said)
         if match is None or int(match.group(1)) != start or int(match.group(2)) != end - 1:
-            said = response.headers.get("Content-Range", "nothing")
-            raise self._failed("the store answered with another range (%s)" % said)
+            raise self._failed("the store answered with another range (%s)" % (said or "nothing"))
         if match.group(3) not in ("*", str(self._size)):
             raise self._replaced("it has %s bytes now, it had %d" % (match.group(3), self._size))
 

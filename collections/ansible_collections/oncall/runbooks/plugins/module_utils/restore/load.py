@@ -85,7 +85,7 @@ class Loader:
 
     def _take(self, event: ev.Event) -> None:
         if isinstance(event, ev.CopyData):
-            self._copy_pool().feed(event.data)
+            self._copy_pool().feed(event)
         elif isinstance(event, ev.CopyStart):
             self._copy_start(event)
         elif isinstance(event, ev.CopyEnd):

@@ -12,10 +12,11 @@ import threading
 from bisect import bisect_right
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, Callable, Deque, List, Optional, Tuple
+from typing import Any, Callable, Deque, List, NamedTuple, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.events import CopyData
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import (
     Session,
     Settings,
@@ -35,10 +36,19 @@ class Table:
     settings: Settings
     line: int
     rows_fed: int = 0
+    rows_taken: int = 0  # what the server said to have stored
+    waiting: int = 0  # chunks that no session has begun
+    copying: int = 0  # sessions that are in its COPY
     ended: bool = False
 
 
-Chunk = Tuple[Table, int, bytes]  # table, number of its first row (from 1), rows
+class Chunk(NamedTuple):
+    """A piece of a table; `first` is the number of its first row in the dump's COPY (from 1)."""
+
+    table: Table
+    first: int
+    rows: int
+    data: bytes
 
 
 class CopyPool:
@@ -54,8 +64,10 @@ class CopyPool:
         open_session: Callable[[], Session],
         close_session: Callable[[Session], None],
         on_rows: Callable[[int, str], None],
+        on_table: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._open, self._close, self._on_rows = open_session, close_session, on_rows
+        self._on_table = on_table  # told of each table whose rows are all in and committed
         self._limit = jobs * _CHUNKS_PER_JOB
         self._condition = threading.Condition()
         self._chunks: Deque[Chunk] = deque()
@@ -73,26 +85,43 @@ class CopyPool:
         """Begin a table: an empty COPY is not sent at all."""
         self._current = table
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, piece: CopyData) -> None:
         """Hand over whole rows of the current table; waits while all sessions are behind."""
         table = self._current
         if table is None:
             raise AssertionError("rows before their COPY")
         first = table.rows_fed + 1
-        table.rows_fed += data.count(b"\n")
+        table.rows_fed += piece.rows
         with self._condition:
             self._condition.wait_for(lambda: self._error is not None or len(self._chunks) < self._limit)
             self._raise_error()
-            self._chunks.append((table, first, data))
+            table.waiting += 1
+            self._chunks.append(Chunk(table, first, piece.rows, piece.data))
             self._condition.notify_all()
 
     def end(self) -> None:
         """The current table has no more rows."""
+        table, self._current = self._current, None
+        if table is None:
+            return
         with self._condition:
-            if self._current is not None:
-                self._current.ended = True
-            self._current = None
+            table.ended = True
             self._condition.notify_all()
+        self._check_done(table)
+
+    def _check_done(self, table: Table) -> None:
+        """Tell of a table when the last of its rows is committed; hold the server's count against ours."""
+        with self._condition:
+            if not table.ended or table.waiting or table.copying:
+                return
+            table.ended = False  # it is told once
+        if table.rows_taken != table.rows_fed:
+            raise VerificationError(
+                "load table %s" % table.name,
+                got="%d rows were sent but the server stored %d" % (table.rows_fed, table.rows_taken),
+                next_step="look for a rule or trigger that drops rows; the live database is untouched",
+            )
+        self._on_table(table.name)
 
     def drain(self) -> None:
         """Wait until the server has taken every row of every table; raise the first error."""
@@ -117,10 +146,12 @@ class CopyPool:
         """Return the next chunk (of `table` when given); None when there will be none."""
         with self._condition:
             while self._error is None and not self._closed:
-                if self._chunks and table in (None, self._chunks[0][0]):
+                if self._chunks and (table is None or table is self._chunks[0].table):
                     chunk = self._chunks.popleft()
+                    chunk.table.waiting -= 1
                     if table is None:
                         self._busy += 1
+                        chunk.table.copying += 1
                     self._condition.notify_all()
                     return chunk
                 if table is not None and (self._chunks or table.ended):
@@ -138,7 +169,11 @@ class CopyPool:
                 if chunk is None:
                     return
                 session = session or self._open()
-                self._copy(session, chunk)
+                taken = self._copy(session, chunk)
+                with self._condition:
+                    chunk.table.rows_taken += taken
+                    chunk.table.copying -= 1
+                self._check_done(chunk.table)
                 with self._condition:
                     self._busy -= 1
                     self._condition.notify_all()
@@ -150,13 +185,15 @@ class CopyPool:
             if session is not None:
                 self._close(session)
 
-    def _copy(self, session: Session, first: Chunk) -> None:
-        table = first[0]
+    def _copy(self, session: Session, first: Chunk) -> int:
+        """Run one COPY, as long as there are chunks of its table; return the rows that the server stored."""
+        table = first.table
         reader = _Reader(first, lambda: self._take(table), self._on_rows, session.connection.fileno())
         session.adopt(table.settings)
         try:
             with session.connection.cursor() as cursor:
                 cursor.copy_expert(table.statement, reader)
+                return int(cursor.rowcount)
         except pg.Error as error:
             with self._condition:
                 if self._error is not None:  # we stopped it: the first error is the one to tell
@@ -192,13 +229,11 @@ class _Reader:
         self._next = None
         if chunk is None:
             return b""
-        table, first_row, data = chunk
         self._lines.append(self._sent + 1)
-        self._first_rows.append(first_row)
-        rows = data.count(b"\n")
-        self._sent += rows
-        self._on_rows(rows, table.name)
-        return data
+        self._first_rows.append(chunk.first)
+        self._sent += chunk.rows
+        self._on_rows(chunk.rows, chunk.table.name)
+        return chunk.data
 
     def row_of(self, line: int) -> int:
         """Return the row of the dump's COPY that this session saw as `line`."""

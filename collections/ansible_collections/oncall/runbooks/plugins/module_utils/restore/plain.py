@@ -45,7 +45,7 @@ class RowCutter:
         self._feed, self._table = feed, table
         self.rows = 0
 
-    def pieces(self) -> Iterator[bytes]:
+    def pieces(self) -> Iterator[ev.CopyData]:
         """Yield whole rows; ends behind the terminator line."""
         buffer, scanned = self._feed.buffer, 0
         while True:
@@ -64,11 +64,12 @@ class RowCutter:
                 return
             scanned = max(0, scanned - cut)
 
-    def _take(self, size: int) -> bytes:
+    def _take(self, size: int) -> ev.CopyData:
         before = self._feed.line
         data = self._feed.take(size)
-        self.rows += self._feed.line - before
-        return data
+        rows = self._feed.line - before
+        self.rows += rows
+        return ev.CopyData(data, rows)
 
     def _row_end(self, limit: int) -> int:
         """Return the last row end within CHUNK bytes, else the first one behind (0: none yet)."""
@@ -217,8 +218,7 @@ class PlainReader:
             raise DumpError("read the dump", on="line %d: %s" % (line, text[:80]), got="text behind the COPY")
         yield ev.CopyStart(copy[0], copy[1], text, line)
         cutter = RowCutter(self._feed, copy[0])
-        for piece in cutter.pieces():
-            yield ev.CopyData(piece)
+        yield from cutter.pieces()
         self._last = "the rows of table %s" % copy[0]
         yield ev.CopyEnd(cutter.rows)
 

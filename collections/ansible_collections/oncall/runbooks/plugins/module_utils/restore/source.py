@@ -66,6 +66,7 @@ class DumpSource:
         self._settings, self._on_bytes = settings or Settings(), on_bytes
         self._bytes_in = self._bytes_out = 0
         self._sha256 = hashlib.sha256()
+        self._digest = ""
         self._fetchers: List[Fetcher] = []
         self._closed = False
         self._compression = "none"
@@ -95,7 +96,7 @@ class DumpSource:
             yield from self._reader.events()
             for _unused in self._content_left:
                 raise self._behind()
-            yield ev.End(True, self._bytes_in, self._bytes_out, self._sha256.hexdigest())
+            yield ev.End(True, self._bytes_in, self._bytes_out, self._digest)
         finally:
             self.close()
 
@@ -156,10 +157,12 @@ class DumpSource:
         try:
             for block in fetcher:
                 self._bytes_in += len(block)
-                self._sha256.update(block)
+                if len(self.parts) > 1:  # of a single object the fetcher's own digest is the same
+                    self._sha256.update(block)
                 if self._on_bytes:
                     self._on_bytes(self._bytes_in)
                 yield block
+            self._digest = fetcher.sha256 if len(self.parts) == 1 else self._sha256.hexdigest()
         finally:
             self._fetchers.remove(fetcher)
 

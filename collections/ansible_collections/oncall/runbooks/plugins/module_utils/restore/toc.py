@@ -241,9 +241,9 @@ class Toc:
 
     def read_int(self) -> int:
         """Read one number of the data part (custom format)."""
-        negative = self._stream.read(1)[0]
-        value = int.from_bytes(self._stream.read(self._int_size), "little")
-        return -value if negative else value
+        data = self._stream.read(1 + self._int_size)
+        value = int.from_bytes(data[1:], "little")
+        return -value if data[0] else value
 
 
 def _quote(name: str) -> str:
