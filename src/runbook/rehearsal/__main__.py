@@ -19,6 +19,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--postgres", help="embedded, system or system-15; default: the first that runs")
         command.add_argument("--scale", type=float, default=1.0, help="size of the data, 1 is about 50 MB")
         command.add_argument(
+            "--parts", default="database,backups", help="what is started, or the name of a runbook"
+        )
+        command.add_argument(
             "--disk", type=int, default=0, help="bytes of the data disk, in a namespace only"
         )
     commands.choices["keep"].add_argument("--folder", type=Path, required=True)
@@ -65,10 +68,9 @@ def _run(options: argparse.Namespace) -> int:
         for runbook, fault in cases.faults():
             print(f"{runbook:24} {fault.name:24} {fault.describe}")  # noqa: T201
     elif options.command == "keep":
-        wanted = stack.Options(options.postgres, options.scale, options.disk)
-        stack.keep(wanted, options.folder, options.stack)
+        stack.keep(_stack_options(options), options.folder, options.stack)
     elif options.command == "up":
-        made = stack.up(stack.Options(options.postgres, options.scale, options.disk), options.stack)
+        made = stack.up(_stack_options(options), options.stack)
         print(f"export REHEARSAL_STACK={made.path}")  # noqa: T201
     elif options.command == "down":
         stack.down(stack.Stack(options.stack))
@@ -80,6 +82,14 @@ def _run(options: argparse.Namespace) -> int:
 
             outside.save_picture(outside.picture(there), options.picture)
     return 0
+
+
+def _stack_options(options: argparse.Namespace) -> Any:
+    from runbook.rehearsal import cases, stack  # noqa: PLC0415
+
+    named = options.parts in cases.names()
+    parts = cases.find(options.parts).parts if named else frozenset(options.parts.split(","))
+    return stack.Options(options.postgres, options.scale, options.disk, parts)
 
 
 def _rehearse(options: argparse.Namespace) -> int:

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import json
 import os
-import secrets
 import shutil
 import signal
 import subprocess
@@ -24,27 +23,18 @@ from pathlib import Path
 from typing import Any
 
 from runbook.rehearsal import isolation, seed, store
+from runbook.rehearsal.parts import Part, vendors
+from runbook.rehearsal.parts.backups import Backups
+from runbook.rehearsal.parts.database import Database
+from runbook.rehearsal.parts.services import Services
 from runbook.rehearsal.postgres_server import PostgresServer, choose_binaries
-from runbook.rehearsal.processes import (
-    StandInError,
-    accepts_connections,
-    alive,
-    die_with_parent,
-    wait_until,
-)
+from runbook.rehearsal.processes import StandInError, alive, die_with_parent, wait_until
 from runbook.runner_private import sweep
 
 SYSTEM = "roost"
 _PREFIX = f"oncall-{SYSTEM}-"
-PARTS = ("database", "backups")
+PARTS = ("database", "backups", "services", *vendors.NAMES)
 """What a stack can be made of; see Options."""
-_DISK_FACTOR, _DISK_BASE = 6, 384 << 20
-_SETTINGS = {
-    "max_connections": "60",
-    "shared_buffers": "128MB",
-    "max_wal_size": "512MB",
-    "log_line_prefix": "%m [%p] %q%u@%d ",
-}
 
 
 @dataclass(frozen=True)
@@ -52,13 +42,18 @@ class Options:
     """What a stack is made of.
 
     `postgres` is a label as in choose_binaries; `scale` 1 is about 50 MB; `disk` is in bytes,
-    0 for a fitting one. `parts`: what of PARTS is started.
+    0 for a fitting one. `parts`: what of PARTS is started; the database always is.
     """
 
     postgres: str | None = None
     scale: float = 1.0
     disk: int = 0
     parts: frozenset[str] = frozenset({"database", "backups"})
+
+    def __post_init__(self) -> None:
+        unknown = self.parts - frozenset(PARTS)
+        if unknown:
+            raise StandInError(f"no part is called {', '.join(unknown)}; there are: {', '.join(PARTS)}")
 
 
 @dataclass(frozen=True)
@@ -121,6 +116,7 @@ def up(options: Options, path: Path | None = None, *, keep: bool = True) -> Stac
         str(target),
     ]
     command += ["--scale", f"{options.scale:g}", "--disk", str(options.disk)]
+    command += ["--parts", ",".join(sorted(options.parts))]
     command += ["--postgres", options.postgres] if options.postgres else []
     with (folder / "keeper.log").open("ab") as log:
         keeper = subprocess.Popen(
@@ -172,7 +168,7 @@ def keep(options: Options, folder: Path, path: Path) -> None:
     wanted = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
     _post_guard(folder, path)
     try:
-        server, bucket = _start(options, folder, path)
+        started = _start(options, folder, path)
     except (StandInError, OSError) as error:
         print(" ".join(str(error).split()), flush=True)  # noqa: T201 - the protocol with `up`
         sys.exit(1)
@@ -183,8 +179,9 @@ def keep(options: Options, folder: Path, path: Path) -> None:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
-    bucket.stop()
-    sys.exit(0 if server else 1)
+    for part in started:
+        part.stop()
+    sys.exit(0)
 
 
 def _post_guard(folder: Path, path: Path) -> None:
@@ -209,7 +206,9 @@ def _post_guard(folder: Path, path: Path) -> None:
 
 
 def _clear(folder: Path) -> None:
+    # The one that starts the services goes before them.
     pids = [folder / "disk" / "pg" / "data" / "postmaster.pid", folder / "s3" / "pid"]
+    pids += [folder / "run" / "supervisord.pid", *sorted((folder / "run").glob("*.pid"))]
     for pid_file in pids:
         with contextlib.suppress(OSError, ValueError, IndexError):
             pid = int(pid_file.read_text().split()[0])
@@ -220,16 +219,16 @@ def _clear(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _start(options: Options, folder: Path, path: Path) -> tuple[PostgresServer, store.Store]:
+def _start(options: Options, folder: Path, path: Path) -> list[Part]:
+    """Start the parts, those that need a while first, and describe them in `path`."""
     now = datetime.now(UTC)
     binaries = choose_binaries(options.postgres)
     made = seed.seed_for(binaries, options.scale)
-    bucket = store.Store(folder / "s3", _port(9000), seed=made, now=now)
-    bucket.launch()
-    (folder / "s3" / "pid").write_text(str(bucket.process_id))
-    server = _database(binaries, made, folder, options)
-    seed.since_backup(server, store.last_night(now).isoformat())
-    bucket.wait_ready()
+    data = Database(folder, binaries, made, options.disk)
+    started = _parts(options, folder, made, data, now)
+    for part in started:
+        part.launch()
+    data.start(now)
     facts = {
         "system": SYSTEM,
         "isolation": isolation.mode(),
@@ -238,78 +237,28 @@ def _start(options: Options, folder: Path, path: Path) -> tuple[PostgresServer, 
         "python": sys.executable,
         "scale": options.scale,
         "seed": str(made.folder),
-        "postgres": _describe_postgres(server),
-        "app": {"user": seed.APP_ROLE, "password": (folder / f"{seed.APP_ROLE}.password").read_text()},
-        "s3": _describe_store(bucket),
-        "backups": _describe_backups(store.objects(made, now), store.last_night(now)),
+        **data.describe(),
     }
+    for part in started:
+        part.wait_ready()
+        for key, told in part.describe().items():
+            facts[key] = {**facts[key], **told} if key in facts else told
     path.touch(mode=0o600)
     path.write_text(json.dumps(facts, indent=1))
-    return server, bucket
+    return started
 
 
-def _port(production: int) -> int:
-    """The production's port where it is free to take (a namespace of our own), else any (0)."""
-    return production if isolation.mode() == "namespace" and not accepts_connections(production) else 0
-
-
-def _database(binaries: Any, made: seed.Seed, folder: Path, options: Options) -> PostgresServer:
-    disk = folder / "disk"
-    if isolation.mode() == "namespace":
-        isolation.mount_disk(disk, options.disk or _DISK_BASE + _DISK_FACTOR * made.facts["size"])
-    disk.mkdir(mode=0o711, exist_ok=True)
-    server = PostgresServer(
-        binaries,
-        disk / "pg",
-        superuser=seed.SUPERUSER,
-        port=_port(5432),
-        settings=_SETTINGS,
-        over_socket=True,
-    )
-    server.make_folders()
-    seed.unpack(made.cluster, server.data)
-    server.start()
-    for role in (seed.SUPERUSER, seed.APP_ROLE):
-        password = server.password if role == seed.SUPERUSER else "canary-" + secrets.token_hex(12)
-        server.execute(f"ALTER ROLE {role} PASSWORD %s", (password,))
-        (folder / f"{role}.password").write_text(password)
-        (folder / f"{role}.password").chmod(0o600)
-    server.over_socket = False
-    return server
-
-
-def _describe_postgres(server: PostgresServer) -> dict[str, Any]:
-    return {
-        "label": server.binaries.label,
-        "version": server.binaries.version,
-        "host": "127.0.0.1",
-        "port": server.port,
-        "user": server.superuser,
-        "password": server.password,
-        "database": seed.DATABASE,
-        "maintenance_db": "postgres",
-        "folder": str(server.folder),
-        "data_dir": str(server.data),
-        "log_path": str(server.log),
-        "client_dir": str(server.binaries.bin_dir),
-    }
-
-
-def _describe_store(bucket: store.Store) -> dict[str, Any]:
-    return {
-        "endpoint_url": bucket.endpoint,
-        "port": bucket.port,
-        "access_key": bucket.access_key,
-        "secret_key": bucket.secret_key,
-        "bucket": store.BUCKET,
-        "prefix": store.PREFIX,
-        "rules": str(bucket.rules_path),
-    }
-
-
-def _describe_backups(contents: list[store.BackupObject], newest: datetime) -> dict[str, Any]:
-    return {
-        "good": store.key_of(newest),
-        "good_time": newest.isoformat(),
-        "decoys": {item.key: item.why for item in contents if item.why not in ("nightly", "checksum")},
-    }
+def _parts(options: Options, folder: Path, made: seed.Seed, data: Database, now: datetime) -> list[Part]:
+    """Make what is wanted beside the database, which everything else stands on."""
+    wanted: list[Part] = []
+    accounts: dict[str, dict[str, str]] = {}
+    if "backups" in options.parts:
+        wanted.append(Backups(folder, made, now))
+    if "services" in options.parts:
+        own = Services(folder, data)
+        accounts["stripe"] = own.stripe_account
+        wanted.append(own)
+    for name in vendors.NAMES:
+        if name in options.parts:
+            wanted.append(vendors.Vendor(folder, name, accounts.get(name, {})))
+    return wanted

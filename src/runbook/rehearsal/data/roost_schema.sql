@@ -29,6 +29,7 @@ CREATE TABLE public.subscribers (
     email_domain text GENERATED ALWAYS AS (split_part(email::text, '@', 2)) STORED,
     status public.subscriber_status NOT NULL DEFAULT 'trial',
     stripe_customer_id text UNIQUE,
+    password_hash text,
     force_password_reset boolean NOT NULL DEFAULT false,
     notes text,
     referred_by bigint REFERENCES public.subscribers,
