@@ -13,17 +13,19 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from ansible import constants as C  # noqa: N812 - Ansible's own name for it
 from ansible import context
 from ansible.plugins.callback import CallbackBase
 from ansible.release import __version__ as ansible_version
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from runbook_engine import commands, current, lock_status, origin, state
+from runbook_engine import commands, current, lock_status, origin, state, sweep
 from runbook_engine.errors import EngineError
 from runbook_engine.pick import effect_of, phase_of, picked, step_name
 from runbook_engine.record import RecordWriter
 from runbook_engine.steering import Steering
+from runbook_engine.stopping import place, stop_reason, timed_out
 from runbook_engine.tether import tie_workers
 
 if TYPE_CHECKING:
@@ -79,8 +81,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._pid = os.getpid()
         self._numbers: dict[str, int] = {}
         self._begun: dict[tuple[int, str], float] = {}
+        self._working: set[tuple[int, str]] = set()
         self._locked = False
         self._steering = Steering("")
+        self._play: Play | None = None
         atexit.register(self._interrupted)
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
@@ -101,7 +105,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _open(self, playbook: Playbook, header: dict[str, Any], play: Play) -> None:
         folder = state.create_run(state.state_dir(), os.environ.pop("RUNBOOK_RUN_ID", None))
         self._writer = RecordWriter(folder)
-        self._numbers, self._begun, self._locked = {}, {}, False
+        self._numbers, self._begun, self._working, self._locked = {}, {}, set(), False
         self._steering = Steering(folder.run)
         path = Path(playbook._file_name).resolve()
         commit, dirty = origin.commit(path.parent)
@@ -134,6 +138,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
         """Note which play begins."""
+        self._play = play
         if self._writer is not None:
             self._append("play.started", {"name": play.get_name()})
 
@@ -171,6 +176,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         number = self._numbers.setdefault(task._uuid, len(self._numbers) + 1)
         name = host.get_name()
         self._begun[number, name] = time.monotonic()
+        if phase_of(task.tags) != "engine":
+            self._working.add((number, name))
         self._append(
             "step.started",
             {
@@ -205,8 +212,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if self._writer is None:
             return
         task, host, values = result.task, result.host.get_name(), result.result
+        if values.get("timedout"):
+            values = {**values, **timed_out(values["timedout"])}
+            # What the step began goes on on its host: nothing may follow before that has ended.
+            self._sweep([host])
         number = self._numbers.get(task._uuid, 0)
         began = self._begun.pop((number, host), None)
+        self._working.discard((number, host))
         ended = {
             "step": number,
             "host": host,
@@ -251,12 +263,34 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._end("interrupted", {})
 
     def _end(self, ended: str, hosts: dict[str, Any]) -> None:
+        if self._writer is not None and ended != "finished":
+            self._sweep(sorted({host for _number, host in self._working}))
         writer, self._writer = self._writer, None
         if writer is None:
             return
         with writer:
-            writer.finish({"ended": ended, "hosts": hosts})
+            writer.finish({"ended": ended, "hosts": hosts, **stop_reason(writer.folder)})
         _forget()
+
+    def _sweep(self, hosts: list[str]) -> None:
+        """End what steps left on their hosts, and note it."""
+        if self._writer is None:
+            return
+        run, away = self._writer.folder.run, [h for h in hosts if not self._is_local(h)]
+        told = {h: sweep.local(run, h) for h in hosts if h not in away}
+        if away:
+            told |= sweep.remote(place(context.CLIARGS, C.CONFIG_FILE), run, away)
+        for host, found in told.items():
+            if any(found.values()):
+                self._append("run.swept", {"host": host, **found})
+
+    def _is_local(self, name: str) -> bool:
+        if self._play is None:
+            return False
+        manager = self._play.get_variable_manager()
+        host = manager._inventory.get_host(name)
+        known = manager.get_vars(play=self._play, host=host) if host is not None else {}
+        return str(known.get("ansible_connection")) == "local"
 
     def _append(self, kind: str, data: dict[str, Any]) -> None:
         """Store an event. A run that can no longer be recorded stops here: no step may follow unrecorded."""

@@ -17,6 +17,7 @@ from types import FrameType
 
 from runbook_engine.ids import timestamp
 from runbook_engine.lock_status import LockStatus, mark_lost, process_started, ticks, write_status
+from runbook_engine.state import RESULT
 
 _POLL = 0.5
 
@@ -35,6 +36,8 @@ class Lock:
     status: LockStatus
     folder: Path
     progress: Path | None
+    # Ends what the run left behind when its main process died and nobody else can: before the lock is free.
+    sweep: Callable[[], None] = lambda: None
 
 
 class Main:
@@ -91,6 +94,8 @@ class Keeper:
             while not self._wait():
                 if not self._renew():
                     return
+            if not self._stop:
+                self._sweep()
             self._release()
         finally:
             _end_children()
@@ -124,6 +129,15 @@ class Keeper:
             return True
         self._note(replace(self.lock.status, valid_until=sent + self.lock.lease))
         return True
+
+    def _sweep(self) -> None:
+        # A run that ended in good order has a result, and has ended what it began.
+        if (self.lock.folder / RESULT).exists():
+            return
+        # Nobody may change the system while something of this run still does.
+        self._renew()
+        with contextlib.suppress(Exception):
+            self.lock.sweep()
 
     def _release(self) -> None:
         # Two tries: the connection may end together with the main process that opened it.

@@ -70,7 +70,22 @@ class Engine:
         """The lock of the system as its host sees it."""
         return LockProtocol(FileStore("barn", {"directory": str(self.folder / "locks")}))
 
-    def run(
+    def run(self, *arguments: str, **given: Any) -> Run:
+        """Run `ansible-playbook` and return what came of it."""
+        command, env = self._command(*arguments, **given)
+        done = subprocess.run(
+            command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+        )
+        return self._left(done)
+
+    def start(self, *arguments: str, **given: Any) -> subprocess.Popen[str]:
+        """Start `ansible-playbook` and return at once."""
+        command, env = self._command(*arguments, **given)
+        return subprocess.Popen(
+            command, env=env, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def _command(
         self,
         *arguments: str,
         case: str = "",
@@ -78,8 +93,7 @@ class Engine:
         inventory: str = "hosts.yml",
         file_limit: int = 0,
         **environment: str,
-    ) -> Run:
-        """Run `ansible-playbook` and return what came of it."""
+    ) -> tuple[list[str], dict[str, str]]:
         config = self.folder / "ansible.cfg"
         config.write_text(self._config())
         unset = ("ONCALL_", "RUNBOOK_", "ANSIBLE_")
@@ -102,10 +116,7 @@ class Engine:
         if file_limit:
             # Files of this many bytes are full: the nearest to a full disk that needs no mount.
             command = ["prlimit", f"--fsize={file_limit}", *command]
-        done = subprocess.run(
-            command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
-        )
-        return self._left(done)
+        return command, env
 
     def somebody_locks(self) -> None:
         """Another operator's run holds the lock."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,3 +88,62 @@ def test_asked_to_stop_a_run_ends_its_step_and_begins_no_other(engine: Engine) -
     engine.until_free()
     undone = engine.run("-e", f"undo={run.result['run']}", "-e", "confirm=barn")
     assert undone.exit == (0, "undone"), undone.output
+
+
+def _sleepers(seconds: str) -> list[Path]:
+    """Processes that sleep so long: no other test does."""
+    return [folder for folder in Path("/proc").glob("[0-9]*") if _argv(folder) == ["sleep", seconds]]
+
+
+def _argv(folder: Path) -> list[str]:
+    try:
+        return (folder / "cmdline").read_bytes().decode().split("\0")[:-1]
+    except OSError:
+        return []
+
+
+@pytest.mark.parametrize(
+    ("given", "case", "name", "expected"),
+    [
+        (("-e", "run_step_timeout_s=1"), "slow_look", "Look at the fence", (20, "failed_undone")),
+        (("-e", "fence_patience=1"), "slow_wire", "String the wire", (21, "failed")),
+    ],
+)
+def test_a_step_that_takes_too_long_is_stopped_with_what_it_began(
+    engine: Engine, given: tuple[str, ...], case: str, name: str, expected: tuple[int, str]
+) -> None:
+    mend = ("-e", "mitigation=mend", "-e", "confirm=barn")
+    run = engine.run(*mend, *given, case=case, playbook="fence_down.yml", SLEEP="31.25")
+    assert run.exit == expected, run.output
+    assert f"'{name}' on" in run.result["exit"]["reason"]
+    assert "was stopped after 1 s, its time limit" in run.result["exit"]["reason"]
+    assert run.result["duration_s"] < 25
+    step = next(s for s in run.result["steps"] if s["name"] == name)
+    assert step["error"]["kind"] == "timeout"
+    assert not _sleepers("31.25")
+    swept = [e["data"] for e in run.events() if e["type"] == "run.swept"]
+    assert {s["host"] for s in swept} == {"front", "back"}
+    engine.until_free()
+    if expected[0] == 21:
+        assert f"resume={run.result['run']}" in run.result["exit"]["next_step"]
+
+
+@pytest.mark.parametrize("strike", ["SIGKILL", "SIGTERM"])
+def test_a_run_that_ends_in_a_step_leaves_no_process_of_it(engine: Engine, strike: str) -> None:
+    mend = ("-e", "mitigation=mend", "-e", "confirm=barn")
+    seconds = "32.5" if strike == "SIGKILL" else "33.5"
+    started = engine.start(*mend, case="slow_wire", playbook="fence_down.yml", SLEEP=seconds)
+    _until(lambda: len(_sleepers(seconds)) == 2)
+    started.send_signal(signal.Signals[strike])
+    started.communicate(timeout=30)
+    _until(lambda: not _sleepers(seconds))
+    engine.until_free()
+    (folder,) = state.list_runs(engine.state)
+    assert _settled(folder)["exit"]["code"] == 21
+
+
+def _until(what: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)

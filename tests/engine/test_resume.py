@@ -167,3 +167,16 @@ def test_an_undo_that_was_killed_goes_on_without_taking_back_twice(engine: Engin
     assert sorted(taken) == sorted(set(taken)), taken
     assert len(taken) == 4
     assert engine.done()[: len(before)] == before
+
+
+def test_the_screen_of_the_gate_tells_what_the_plan_had_estimated(engine: Engine) -> None:
+    engine.stdout_callback = "console"
+    done = _run(engine, *MEND, *SURE).result["run"]
+    plan = _run(engine, "-e", f"undo={done}", "--check", "--diff")
+    assert "takes about 28 s" not in plan.output  # four steps of the same name, two hosts at once
+    estimate = next(line for line in plan.output.splitlines() if line.startswith("takes  "))
+    applied = _run(engine, "-e", f"undo={done}", *SURE)
+    screen = applied.output.partition("Gate: passed")[2].partition("Mitigate")[0]
+    assert estimate in screen.splitlines(), applied.output
+    assert "not estimated" not in screen
+    assert applied.result["plan"]["planned_by"] == plan.result["run"]

@@ -66,7 +66,8 @@ def test_a_killed_run_frees_the_lock_within_seconds(any_runs: Runs) -> None:
     assert any_runs.held()
     run.send_signal(signal.SIGKILL)
     run.wait(5)
-    assert any_runs.wait_for(any_runs.free) < LEASE
+    # What the run had begun on its hosts is ended first; the lease ends the wait for that.
+    assert any_runs.wait_for(any_runs.free) < LEASE + 2
     any_runs.wait_for(lambda: any_runs.keeper_gone(status), 5)
     assert any_runs.lock().info()["lock"]["last"]["ended"]["how"] == "released"
 

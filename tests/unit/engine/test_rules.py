@@ -193,3 +193,36 @@ def test_everything_shown_fits_eighty_columns() -> None:
     assert max(map(len, lines)) <= 80
     assert lines[0].startswith("✗ fail")
     assert "1 min 15 s" in "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("changed", "typed"),
+    [
+        ({"confirm": ""}, "--apply --confirm barn"),
+        ({"confirm": "Barn"}, "--apply --confirm barn"),
+        ({"events": "unopened"}, "--limit HOST"),
+        ({"approval_needed": True}, "--break-glass WHY"),
+    ],
+)
+def test_a_refusal_speaks_the_language_of_its_door(changed: dict[str, Any], typed: str) -> None:
+    said = {}
+    for door in ("runbook", "ansible-playbook", "awx"):
+        asked = _asked(**{k: v for k, v in changed.items() if k == "confirm"})
+        asked.events[0]["data"]["door"] = door
+        if "events" in changed:
+            del asked.events[1]
+        if "approval_needed" in changed:
+            asked.opened["approval"] = {"required": True, "expires_minutes": 15}
+        with pytest.raises(gate.Refused) as caught:
+            gate.judge(asked)
+        said[door] = caught.value.next_step
+    assert typed in said["runbook"]
+    assert "-e " not in said["runbook"]
+    assert "--check" not in said["runbook"]
+    assert "--apply" not in said["ansible-playbook"] + said["awx"]
+
+
+def test_a_parameter_that_is_missing_is_asked_for_in_the_words_of_the_door() -> None:
+    with pytest.raises(UsageError) as caught:
+        request.check_request(HEADER, SYSTEM, GROUPS, {"mitigation": "oil"}, ["mitigation"], door="runbook")
+    assert "--param drops=" in caught.value.next_step
