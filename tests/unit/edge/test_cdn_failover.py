@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Act, admin_options, cloudflare_options, probe
+from edge_servers import Act, admin_options, cloudflare_options, probe
 
 from runbook.rehearsal.vendors.base import VendorServer
 

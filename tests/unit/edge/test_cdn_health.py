@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from conftest import Act, admin_options, cloudflare_options
+from edge_servers import Act, admin_options, cloudflare_options
 
 from runbook.rehearsal.vendors.base import VendorServer
 

@@ -11,7 +11,7 @@ import os
 from typing import Any, Dict, Mapping
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.edge.choose import choose_provider
-from ansible_collections.oncall.runbooks.plugins.module_utils.edge.failover import SwitchError, Wish, switch
+from ansible_collections.oncall.runbooks.plugins.module_utils.edge.failover import Wish, switch
 from ansible_collections.oncall.runbooks.plugins.module_utils.edge.outside import Probe, prove
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction
@@ -50,8 +50,7 @@ class ActionModule(ControllerAction):
 
     def about_failure(self, error: OncallError) -> Dict[str, Any]:
         """Say whether traffic is as it was, and how it is taken back when it is not."""
-        undo = error.undo if isinstance(error, SwitchError) else None
-        return {"left_unchanged": not error.changed, **({"undo": undo} if undo else {})}
+        return {"left_unchanged": not error.changed, **({"undo": error.undo} if error.undo else {})}
 
 
 def _wish(options: Mapping[str, Any]) -> Wish:

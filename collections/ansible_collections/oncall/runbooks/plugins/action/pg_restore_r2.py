@@ -8,9 +8,7 @@ __metaclass__ = type
 
 import getpass
 import os
-import secrets
 import socket
-import time
 from typing import Any, Dict, Mapping
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_finder import (
@@ -22,7 +20,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names impor
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_catalog import S3Catalog, S3Settings
-from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction, new_run
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver, ProgressFile
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_signer import Signer
 
@@ -48,7 +46,7 @@ class ActionModule(ControllerAction):
         """Restore, undo or release, and return what the target says."""
         if options.pop("backup", None) is not None:
             raise UsageError("use the option backup", next_step="leave it out: the plugin fills it in")
-        options["run"] = options["run"] or os.environ.get("ONCALL_RUN_ID") or _new_run()
+        options["run"] = options["run"] or os.environ.get("ONCALL_RUN_ID") or new_run()
         RestoreOptions.from_params(options)  # what cannot be is refused before any system is asked
         if options["state"] == "undone" and options["key"]:
             # It was in place: its undo is the safety copy, which may well have other tables than live now.
@@ -113,10 +111,6 @@ class ActionModule(ControllerAction):
 
 def _for_target(options: Mapping[str, Any]) -> Dict[str, Any]:
     return {name: value for name, value in options.items() if name not in _BUCKET_OPTIONS}
-
-
-def _new_run() -> str:
-    return time.strftime("%Y%m%dt%H%M%Sz", time.gmtime()) + "-" + secrets.token_hex(3)
 
 
 def _require_bucket(options: Mapping[str, Any]) -> None:

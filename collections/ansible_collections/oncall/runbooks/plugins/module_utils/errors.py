@@ -18,6 +18,8 @@ class OncallError(Exception):
     kind = "failed"
     # Whether what was acted on may differ from before; whoever changes something sets it when it is so.
     changed = False
+    # How what is left in place is taken back, in the shape of a result's `undo`.
+    undo: Optional[Dict[str, Any]] = None
 
     def __init__(
         self, tried: str, *, on: str = "", got: str = "", next_step: str = "", kind: Optional[str] = None

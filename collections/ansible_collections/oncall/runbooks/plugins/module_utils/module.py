@@ -25,5 +25,6 @@ def run_module(spec: Dict[str, Any], run: Run, **rules: Any) -> None:
     try:
         result = run(module.params, check_mode=module.check_mode)
     except OncallError as exc:
-        module.fail_json(msg=exc.message, error=exc.as_dict(), changed=exc.changed)
+        undo = {"undo": exc.undo} if exc.undo else {}
+        module.fail_json(msg=exc.message, error=exc.as_dict(), changed=exc.changed, **undo)
     module.exit_json(**result)

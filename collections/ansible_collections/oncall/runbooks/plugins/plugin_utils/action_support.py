@@ -6,6 +6,8 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import secrets
+import time
 from importlib import import_module
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Set
 
@@ -50,6 +52,11 @@ def _spec_of(options: Mapping[str, Any], secrets: FrozenSet[str]) -> Dict[str, A
         if "suboptions" in option:
             spec[name]["options"] = _spec_of(option["suboptions"], secrets)
     return spec
+
+
+def new_run() -> str:
+    """Return an id for what is done outside of a recorded run; ids sort by time."""
+    return time.strftime("%Y%m%dt%H%M%Sz", time.gmtime()) + "-" + secrets.token_hex(3)
 
 
 class ControllerAction(ActionBase):  # type: ignore[misc]  # ansible ships no types

@@ -46,8 +46,6 @@ class Wish:
 class SwitchError(VerificationError):
     """The switch failed; `undo` says how to take it back when it is, or may be, still in place."""
 
-    undo: Optional[Dict[str, Any]] = None
-
 
 def switch(
     provider: EdgeProvider,
