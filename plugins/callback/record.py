@@ -107,7 +107,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._writer = RecordWriter(folder)
         self._numbers, self._begun, self._working, self._locked = {}, {}, set(), False
         self._steering = Steering(folder.run)
-        path = Path(playbook._file_name).resolve()
+        path = origin.playbook(play, playbook._file_name)
         commit, dirty = origin.commit(path.parent)
         asked = _asked()
         self._append(
@@ -124,7 +124,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 "check_mode": bool(context.CLIARGS.get("check")),
                 "versions": {"record": 1, "ansible": ansible_version, "python": sys.version.split()[0]},
                 # Names only: a value may be a secret.
-                "options": sorted(play.get_variable_manager().extra_vars),
+                "options": origin.given(play.get_variable_manager().extra_vars),
                 "asked": asked,
                 "rehearsal": commands.is_rehearsal(asked["inventories"]),
             },
@@ -132,6 +132,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         for number in _SIGNALS:
             signal.signal(number, _as_interrupt)
         tie_workers()
+        os.environ[current.PLAYBOOK] = str(path)
         os.environ[current.RUN] = folder.run
         os.environ[current.FOLDER] = str(folder.path)
         os.environ[current.PROGRESS] = str(folder.progress)
@@ -327,7 +328,7 @@ def _asked() -> dict[str, Any]:
 
 def _forget() -> None:
     """The next playbook of the same command is not part of this run."""
-    for name in (current.RUN, current.FOLDER, current.PROGRESS, current.PROBLEM):
+    for name in (current.RUN, current.FOLDER, current.PLAYBOOK, current.PROGRESS, current.PROBLEM):
         os.environ.pop(name, None)
 
 

@@ -15,9 +15,10 @@ from runbook_engine.ids import timestamp
 from runbook_engine.reduce import reduce
 from runbook_engine.state import RunFolder
 
-RUN, FOLDER, PROGRESS, PROBLEM = (
+RUN, FOLDER, PLAYBOOK, PROGRESS, PROBLEM = (
     "ONCALL_RUN_ID",
     "ONCALL_RUN_FOLDER",
+    "ONCALL_RUN_PLAYBOOK",
     "ONCALL_PROGRESS",
     "ONCALL_RECORD_PROBLEM",
 )

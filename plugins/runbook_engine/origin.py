@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+# Variables that a door adds to what its operator gave.
+_DOORS_OWN = ("awx_", "tower_", "molecule_")
 _CONTENT = (".yml", ".yaml", ".py", ".j2", ".json", ".sh", ".ini", ".cfg", "")
 _SKIPPED = {"__pycache__", ".git", ".venv", "node_modules"}
 
@@ -44,6 +46,19 @@ def door(environ: Mapping[str, str] = os.environ) -> str:
     if environ.get("RUNNER_OMIT_EVENTS") is not None or environ.get("AWX_ISOLATED_DATA_DIR"):
         return "ansible-runner"
     return "ansible-playbook"
+
+
+def playbook(play: Any, started: str) -> Path:
+    """Return the file that `play` is written in; `started` is the one that was given to Ansible.
+
+    They differ where a playbook imports the runbook's, as a scenario of molecule does.
+    """
+    return Path(play.get_path().rpartition(":")[0] or started).resolve()
+
+
+def given(variables: Iterable[str]) -> list[str]:
+    """Return, of the names of extra variables, those that an operator gave."""
+    return sorted(name for name in variables if not name.startswith(_DOORS_OWN))
 
 
 def commit(folder: Path) -> tuple[str | None, bool | None]:
