@@ -23,6 +23,8 @@ class Variant:
     run: Callable[[], object]
     before: Callable[[], object] = lambda: None
     seconds: list[float] = field(default_factory=list)
+    # What is told is something else than seconds: its unit.
+    unit: str = "s"
 
     @property
     def median(self) -> float:
@@ -108,17 +110,16 @@ def run_in_turn(variants: Sequence[Variant], *, runs: int, warm_up: int = 0) -> 
             took = told if isinstance(told, float) else time.monotonic() - start
             if round_number >= 0:
                 variant.seconds.append(took)
-            print(f"  {variant.name}: {_shown(took)} s", file=sys.stderr, flush=True)
+            print(f"  {variant.name}: {_shown(took)} {variant.unit}", file=sys.stderr, flush=True)
 
 
 def table(bench: Bench) -> tuple[str, bool]:
     """Return Markdown tables of medians and of promises, and whether all of them are kept."""
     by_name = {v.name: v for v in bench.variants}
-    lines = ["| variant | median s | min s | max s |", "| --- | --- | --- | --- |"]
+    lines = ["| variant | unit | median | min | max |", "| --- | --- | --- | --- | --- |"]
     for v in bench.variants:
-        lines.append(
-            f"| {v.name} | {_shown(v.median)} | {_shown(min(v.seconds))} | {_shown(max(v.seconds))} |"
-        )
+        shown = " | ".join(_shown(number) for number in (v.median, min(v.seconds), max(v.seconds)))
+        lines.append(f"| {v.name} | {v.unit} | {shown} |")
     promises = [p for p in bench.promises if p.names <= by_name.keys()]
     judged = [p.judge(lambda name: by_name[name].median) for p in promises]
     if judged:

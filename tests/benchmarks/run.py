@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 
-from tests.benchmarks import catalog, dataset, record, restore, ssh, switch, wrapper  # noqa: E402
+from tests.benchmarks import catalog, dataset, record, restore, ssh, switch, tokens, wrapper  # noqa: E402
 from tests.benchmarks.measure import Bench, machine, run_in_turn, table  # noqa: E402
 
 
@@ -41,6 +41,12 @@ SECTIONS = {
         "The switch, as clients see it",
         lambda options, scratch: switch.section(scratch, options.postgres),
         runs=5,
+    ),
+    "tokens": Section(
+        "Revoking 1,000,000 tokens with 4 writers and 4 readers beside it",
+        lambda options, scratch: tokens.section(scratch, options.postgres),
+        runs=3,
+        warm_up=0,
     ),
     "ssh": Section("First finding over SSH", lambda _options, scratch: ssh.section(scratch), runs=7),
     "wrapper": Section(

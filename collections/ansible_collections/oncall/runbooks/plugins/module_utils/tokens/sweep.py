@@ -54,12 +54,14 @@ class Sweeper:
                 self._walk(table)
         while self.passes < max_passes:
             self.passes += 1
+            revoked = sum(self.revoked.values())
             left = {table.place: self._tidy(table) for table in self.tables}
             if not any(left.values()):
                 return
             if self.passes >= _CLOSE_FROM and self._close():
                 return
-            time.sleep(0.05 if any(self.revoked.values()) else 0.2)
+            if sum(self.revoked.values()) == revoked:
+                time.sleep(0.2)  # others hold what is left: they get time to end
         self._fail()
 
     def _revoke(self, table: TokenTable, done: Any) -> int:
@@ -89,12 +91,15 @@ class Sweeper:
             where = pg.statement(
                 "{} AND {}", statements.between(table, after, last), statements.active(table, self.scope)
             )
-            self._keys(table, self._look(table, where))
+            self._keys(table, self._look(self.reader, table, where))
 
-    def _look(self, table: TokenTable, where: Any) -> List[Key]:
-        return [
-            tuple(row) for row in pg.rows(self.reader, statements.some_keys(table, where, self.pace.limit))
-        ]
+    def _look(self, session: Any, table: TokenTable, where: Any) -> List[Key]:
+        # The planner still believes in as many active rows as there were, and would read the whole table.
+        for_how_long = pg.raw("LOCAL" if session is self.writer else "SESSION")
+        steer = pg.statement("SET {} enable_seqscan = {}", for_how_long, "off" if table.indexed else "on")
+        pg.rows(session, steer)
+        found = pg.rows(session, statements.some_keys(table, where, self.pace.limit))
+        return [tuple(row) for row in found]
 
     def _keys(self, table: TokenTable, keys: List[Key]) -> int:
         """Revoke rows by key, except those that somebody holds; return how many were."""
@@ -109,7 +114,7 @@ class Sweeper:
         seen = 0
         while True:
             started = time.monotonic()
-            keys = self._look(table, statements.active(table, self.scope))
+            keys = self._look(self.reader, table, statements.active(table, self.scope))
             self._look_ms[table.place] = (time.monotonic() - started) * 1000
             seen += len(keys)
             if not keys or not self._keys(table, keys) or len(keys) < self.pace.limit:
@@ -144,16 +149,13 @@ class Sweeper:
         left = 0
         names = pg.raw(", ").join([table.ident for table in self.tables])
         pg.rows(self.writer, "BEGIN")
-        pg.rows(self.writer, "SET LOCAL enable_seqscan = on")
         pg.rows(self.writer, pg.statement("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", names))
         for table in self.tables:
-            where = statements.active(table, self.scope)
-            keys = pg.rows(self.writer, statements.some_keys(table, where, self.pace.size))
+            keys = self._look(self.writer, table, statements.active(table, self.scope))
             left += len(keys)
-            if keys:
-                done = statements.revoke_keys(table, self.scope, self.reason, [tuple(key) for key in keys])
+            if 0 < len(keys) <= self.pace.size:
+                done = statements.revoke_keys(table, self.scope, self.reason, keys)
                 left -= self._revoke(table, done)
-            left += len(keys) == self.pace.size  # there may be more
         pg.rows(self.writer, "COMMIT")
         return left
 

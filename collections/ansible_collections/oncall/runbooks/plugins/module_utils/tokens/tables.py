@@ -39,6 +39,8 @@ class TokenTable(Relation):
     types: Mapping[str, str] = field(default_factory=dict)
     blank: Any = None
     reason_type: str = ""
+    # Whether an index leads to the active rows: then a look for them need not read the whole table.
+    indexed: bool = False
 
     @classmethod
     def from_option(cls, option: Mapping[str, Any]) -> "TokenTable":
@@ -68,7 +70,7 @@ class TokenTable(Relation):
     def as_option(self) -> Dict[str, Any]:
         """The declaration again, for a ledger."""
         said = asdict(self)
-        for name in ("types", "blank", "reason_type", "schema", "name"):
+        for name in ("types", "blank", "reason_type", "indexed", "schema", "name"):
             del said[name]
         return dict(said, table=self.place, key=list(self.key))
 
@@ -81,6 +83,15 @@ SELECT ARRAY(SELECT a.attname::text FROM unnest(i.indkey::smallint[]) WITH ORDIN
 FROM pg_index i
 WHERE i.indrelid = %s::oid AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL
   AND i.indexprs IS NULL ORDER BY i.indisprimary DESC
+"""
+
+
+_INDEXED = """
+SELECT EXISTS (
+    SELECT 1 FROM pg_index i LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+    WHERE i.indrelid = %s::oid AND i.indisvalid
+      AND (pg_get_expr(i.indpred, i.indrelid) = format('(%%I IS NULL)', %s::text)
+           OR (i.indpred IS NULL AND a.attname = %s)))
 """
 
 
@@ -98,7 +109,8 @@ def describe(connection: Any, table: TokenTable) -> TokenTable:
     types = {name: columns[name].type_text for name in table.columns}
     blank = "" if table.reason and columns[table.reason].not_null else None
     reason_type = columns[table.reason].full_type if table.reason else ""
-    return replace(table, key=key, types=types, blank=blank, reason_type=reason_type)
+    indexed = bool(pg.value(connection, _INDEXED, (oid, table.revoked_at, table.revoked_at)))
+    return replace(table, key=key, types=types, blank=blank, reason_type=reason_type, indexed=indexed)
 
 
 def describe_all(connection: Any, tables: Sequence[TokenTable]) -> Tuple[List[TokenTable], Dict[str, str]]:
