@@ -19,6 +19,7 @@ from runbook.rehearsal.processes import accepts_connections, free_port, wait_unt
 
 WEB = Path(__file__).with_name("web.py")
 SECRET = "canary-secret-of-the-service-0123456789"
+SETTINGS = (("AUTH_JWT_SECRET", SECRET), ("AUTH_JWT_EXPIRY", "3600"))
 CONFIG = """
 [unix_http_server]
 file = {folder}/s.sock
@@ -117,7 +118,7 @@ class Supervised:
 
     def reset(self) -> None:
         """Put everything back that a test may have changed."""
-        self.env_file.write_text(f"# settings\nAUTH_JWT_SECRET={SECRET}\nAUTH_JWT_EXPIRY=3600\n")
+        self.env_file.write_text("# settings\n" + "".join(f"{key}={value}\n" for key, value in SETTINGS))
         for name in self.ports:
             self.says(name)
             self.log("", name)
@@ -125,7 +126,7 @@ class Supervised:
             state = self.provider(name).state()
             if state.frozen:
                 os.kill(state.pid, signal.SIGCONT)
-            if not state.running or "AUTH_JWT_SECRET" not in self.provider(name).read_environment():
+            if not state.running or not set(SETTINGS) <= set(self.provider(name).read_environment().items()):
                 self.provider(name).restart(stop_timeout=5)
             wait_until(lambda name=name: accepts_connections(self.ports[name]), timeout=9, what=name)  # type: ignore[misc]
 

@@ -20,7 +20,7 @@ TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJjYW5hcnkiOjF9.c2lnbmF0dXJlLWNhbmFyeQ"
 def measure(*services: dict[str, Any], timeout: float = 2.0, checks: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return the module's result for these services."""
     given = {"services": list(services), "timeout": timeout, "checks": list(checks)}
-    return run({**given, "data_path": "/", "docker_root": ""}, check_mode=False)
+    return run({**given, "data_path": "/", "docker_root": "", "private_dir": ""}, check_mode=False)
 
 
 def only(result: dict[str, Any], check: str) -> dict[str, Any]:

@@ -48,6 +48,7 @@ options:
       - service_log
       - service_settings
       - tunnel_connections
+      - settings_temporary
       - data_disk
       - data_inodes
       - docker_disk
@@ -59,6 +60,12 @@ options:
     default: /
   docker_root:
     description: Path whose file system is measured as C(docker_disk). Empty means not measured.
+    type: path
+    default: ""
+  private_dir:
+    description:
+      - Folder of pre-images, as of M(oncall.runbooks.service_settings). When given, changes of settings that are in place
+        for a limited time are told as C(settings_temporary).
     type: path
     default: ""
   timeout:
@@ -120,7 +127,7 @@ from typing import Any, Dict
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.health import host_probes
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import run_probes
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_probes
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.services import (
     CHECKS,
     SERVICE_SPEC,
@@ -128,15 +135,20 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.services im
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import DEFAULTS
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.urls import OUTSIDE_SPEC
+from ansible_collections.oncall.runbooks.plugins.module_utils.service.settings import pending_changes
 
-HOST_CHECKS = ("data_disk", "data_inodes", "docker_disk", "memory", "load")
+ALL_CHECKS = (*CHECKS, "settings_temporary", "data_disk", "data_inodes", "docker_disk", "memory", "load")
 
 
 def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
     """Measure and return the module's result; nothing is ever changed."""
     started = time.monotonic()
-    wanted = params["checks"] or [*CHECKS, *HOST_CHECKS]
+    wanted = params["checks"] or ALL_CHECKS
     probes = service_probes(params["services"], wanted, params["timeout"])
+    if params["private_dir"]:
+        probes.append(
+            Probe(("settings_temporary",), lambda: pending_changes(params["private_dir"]), params["timeout"])
+        )
     host = host_probes(dict(params, thresholds=DEFAULTS))
     probes += [probe for probe in host if set(wanted).intersection(probe.checks)]
     findings = [found for found in run_probes(probes) if found["check"] in wanted]
@@ -152,9 +164,10 @@ def main() -> None:
     """Validate the options, measure, exit."""
     spec = {
         "services": {"type": "list", "elements": "dict", "options": SERVICE_SPEC, "required": True},
-        "checks": {"type": "list", "elements": "str", "default": [], "choices": [*CHECKS, *HOST_CHECKS]},
+        "checks": {"type": "list", "elements": "str", "default": [], "choices": list(ALL_CHECKS)},
         "data_path": {"type": "path", "default": "/"},
         "docker_root": {"type": "path", "default": ""},
+        "private_dir": {"type": "path", "default": ""},
         "timeout": {"type": "float", "default": 3.0},
         "wait": {"type": "float", "default": 0.0},
         "outside": OUTSIDE_SPEC,

@@ -97,7 +97,7 @@ def _again(
         provider.thaw(before)
     again = provider.recreate if params.get("recreate") else provider.restart
     done = again(stop_timeout=params["stop_timeout"])
-    after = _wait(
+    after = wait_well(
         provider,
         healthy,
         deadline=started + params["timeout"],
@@ -154,7 +154,7 @@ def capture_log(provider: Provider, params: Mapping[str, Any]) -> Dict[str, Any]
     return write_evidence(entry, text, params.get("evidence_dir"))
 
 
-def _wait(
+def wait_well(
     provider: Provider,
     healthy: Predicate,
     *,
@@ -163,6 +163,10 @@ def _wait(
     clock: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> ServiceState:
+    """Wait until the platform and `healthy` say that all is well; return the state.
+
+    `deadline` is by `clock`. Raises VerificationError with the last state seen.
+    """
     while True:
         state = provider.state()
         reason = healthy() if state.well else state.describe()
