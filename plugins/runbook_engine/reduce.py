@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from runbook_engine.chain import Head
@@ -223,9 +223,25 @@ def _finish(result: dict[str, Any], steps: list[dict[str, Any]], events: list[di
 
 
 def _findings(steps: list[dict[str, Any]], phase: str) -> list[dict[str, Any]]:
-    """Findings of a phase; the last measurement of a check on a host counts."""
-    last = {(f["check"], f["host"]): f for s in steps if s["phase"] == phase for f in s.get("findings", ())}
-    return list(last.values())
+    """Findings of a phase; the last step that measured a check of a service on a host counts.
+
+    One step may find several things by one check, each of them counts: services are told apart by `observed`.
+    """
+    last: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+    for step in steps:
+        if step["phase"] != phase:
+            continue
+        measured: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
+        for finding in step.get("findings", ()):
+            measured.setdefault(_measured(finding), []).append(finding)
+        last |= measured
+    return [finding for group in last.values() for finding in group]
+
+
+def _measured(finding: Mapping[str, Any]) -> tuple[str, str, str]:
+    observed = finding.get("observed")
+    service = observed.get("service", "") if isinstance(observed, Mapping) else ""
+    return finding["check"], finding["host"], str(service)
 
 
 def _planned(result: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any]:
