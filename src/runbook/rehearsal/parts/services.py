@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,8 +17,9 @@ import runbook
 from runbook.rehearsal import isolation, seed
 from runbook.rehearsal.parts.database import Database
 from runbook.rehearsal.postgres_server import PostgresServer
-from runbook.rehearsal.processes import Process, accepts_connections
+from runbook.rehearsal.processes import Process, StandInError, accepts_connections, wait_until
 from runbook.rehearsal.services import tokens
+from runbook.rehearsal.services.__main__ import settings
 
 PORTS = {
     "relay": 8090,
@@ -210,6 +212,40 @@ def tell(facts: Mapping[str, Any], name: str, fault: Mapping[str, Any]) -> None:
     fresh.write_text(json.dumps(fault) + "\n")
     fresh.rename(pid_file.with_suffix(".fault"))
     os.kill(pid_of(facts, name), signal.SIGUSR1)
+
+
+def restart(facts: Mapping[str, Any], name: str) -> None:
+    """Start a service again, or for the first time, and wait until it listens."""
+    config = facts["supervisor"]["config"]
+    command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", config, "restart", name]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if f"{name}: started" not in done.stdout:
+        raise StandInError(f"{name} could not be started: {(done.stdout + done.stderr).strip()[-300:]}")
+    port = facts["services"][name]["port"]
+    wait_until(lambda: accepts_connections(port), timeout=10, what=name)
+
+
+def write_settings(facts: Mapping[str, Any], values: Mapping[str, str | None]) -> None:
+    """Set settings in the services' file, None removes; a service reads them when it is started again."""
+    path = Path(facts["env_file"])
+    rest = [line for line in path.read_text().splitlines() if line.partition("=")[0] not in values]
+    path.write_text("\n".join([*rest, *(f"{k}={v}" for k, v in values.items() if v is not None)]) + "\n")
+
+
+def read_settings(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the settings that are in the file."""
+    return settings(Path(facts["env_file"]).read_text())
+
+
+def mode_of_settings(facts: Mapping[str, Any]) -> str:
+    """Return the permissions of the file of settings."""
+    return f"{Path(facts['env_file']).stat().st_mode:o}"
+
+
+def environment_of(facts: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Return the settings that a running service was started with."""
+    text = Path(f"/proc/{pid_of(facts, name)}/environ").read_text()
+    return dict(pair.partition("=")[::2] for pair in text.split("\0") if pair)
 
 
 def pid_of(facts: Mapping[str, Any], name: str) -> int:
