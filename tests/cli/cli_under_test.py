@@ -65,6 +65,7 @@ def tiny_project(folder: Path) -> Cli:
     shutil.copytree(Path(__file__).parent / "fixtures" / "tiny", made.project)
     for name in ("plugins", "collections"):
         (made.project / name).symlink_to(ROOT / name)
-    (made.project / "playbooks" / "roles").symlink_to(ROOT / "playbooks" / "roles")
+    for name in ("roles", "callback_plugins"):
+        (made.project / "playbooks" / name).symlink_to(ROOT / "playbooks" / name)
     made.file.write_text("bad")
     return made
