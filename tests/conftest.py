@@ -104,7 +104,13 @@ def ssh_host(server_folder: Path) -> Iterator[SshServer]:
 
 
 # Each of these takes seconds per case: `make test` runs them on one PostgreSQL, `make proof` on every one.
-_ON_ONE_SERVER = ("faults/", "unit/restore/test_job.py", "unit/restore/test_job_restore.py", "rehearsal/")
+_ON_ONE_SERVER = (
+    "faults/",
+    "unit/billing/",
+    "unit/restore/test_job.py",
+    "unit/restore/test_job_restore.py",
+    "rehearsal/",
+)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 from runbook.rehearsal.vendors.base import Answer, Refusal, Request, Route, serve
 from runbook.rehearsal.vendors.stripe_world import EVENT_DAYS, World
 
+_TESTS = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
 _PAGING = frozenset({"limit", "starting_after", "ending_before"})
 
 
@@ -102,14 +103,15 @@ class Stripe(World):
         page = found[: int(limit)]
         return Answer(200, {"object": "list", "url": url, "has_more": len(found) > len(page), "data": page})
 
-    def _expanded(self, session: dict[str, Any], asked: str | None, expected: str) -> dict[str, Any]:
-        shown = dict(session)
-        if asked is None:
-            return shown
-        if asked != expected:
+    def _expanded(
+        self, sessions: list[dict[str, Any]], asked: str | None, expected: str
+    ) -> list[dict[str, Any]]:
+        if asked not in (None, expected):
             raise _refused(f"This property cannot be expanded ({asked}).", param="expand")
-        shown["subscription"] = self.state["subscriptions"].get(session["subscription"])
-        return shown
+        if asked is None:
+            return sessions
+        bought = self.state["subscriptions"]
+        return [{**session, "subscription": bought.get(session["subscription"])} for session in sessions]
 
     def endpoints(self, request: Request) -> Answer:
         """GET /v1/webhook_endpoints: the secret is shown at the creation only."""
@@ -122,24 +124,19 @@ class Stripe(World):
 
     def events(self, request: Request) -> Answer:
         """GET /v1/events: the last 30 days, by type, time and whether every delivery has succeeded."""
-        wanted = frozenset(
-            {"type", "types[]", "delivery_success"} | {f"created[{w}]" for w in ("gt", "gte", "lt", "lte")}
-        )
-        self._known(request.query, _PAGING | wanted)
+        bounds = {f"created[{word}]": test for word, test in _TESTS.items()}
+        self._known(request.query, _PAGING | bounds.keys() | {"type", "types[]", "delivery_success"})
         types = {value for name, value in request.query.items() if re.fullmatch(r"type|types\[\d*\]", name)}
-        oldest = time.time() - EVENT_DAYS * 86400
-        found = [
-            event
-            for event in self.state["events"].values()
-            if event["created"] >= oldest
-            and (not types or event["type"] in types)
-            and _within(event, request.query)
-        ]
+        found = [e for e in self.state["events"].values() if e["created"] >= time.time() - EVENT_DAYS * 86400]
+        if types:
+            found = [e for e in found if e["type"] in types]
+        for name in bounds.keys() & request.query.keys():
+            moment = _integer(name, request.query[name])
+            found = [e for e in found if bounds[name](e["created"], moment)]
         success = request.query.get("delivery_success")
         if success is not None:
-            found = [
-                e for e in found if (e["pending_webhooks"] == 0) == _boolean("delivery_success", success)
-            ]
+            wanted = _boolean("delivery_success", success)
+            found = [e for e in found if (e["pending_webhooks"] == 0) == wanted]
         return self._page(request, found, request.path)
 
     def event(self, request: Request) -> Answer:
@@ -157,16 +154,14 @@ class Stripe(World):
                 found = [s for s in found if s[name] == request.query[name]]
         if email := request.query.get("customer_details[email]"):
             found = [s for s in found if s["customer_details"]["email"] == email]
-        asked = request.query.get("expand[]")
-        return self._page(
-            request, [self._expanded(s, asked, "data.subscription") for s in found], request.path
-        )
+        found = self._expanded(found, request.query.get("expand[]"), "data.subscription")
+        return self._page(request, found, request.path)
 
     def session(self, request: Request) -> Answer:
         """GET /v1/checkout/sessions/ID."""
         self._known(request.query, frozenset({"expand[]"}))
         found = self._one("sessions", request.params["id"], "checkout.session")
-        return Answer(200, self._expanded(found, request.query.get("expand[]"), "subscription"))
+        return Answer(200, self._expanded([found], request.query.get("expand[]"), "subscription")[0])
 
     def customers(self, request: Request) -> Answer:
         """GET /v1/customers: an address has to be the very same, letter case included."""
@@ -260,17 +255,10 @@ def _boolean(name: str, given: str) -> bool:
     return given == "true"
 
 
-def _within(event: Mapping[str, Any], query: Mapping[str, str]) -> bool:
-    tests = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
-    for word, test in tests.items():
-        given = query.get(f"created[{word}]")
-        if given is None:
-            continue
-        if not given.lstrip("-").isdigit():
-            raise _refused(f"Invalid integer: {given}", param=f"created[{word}]")
-        if not test(event["created"], int(given)):
-            return False
-    return True
+def _integer(name: str, given: str) -> int:
+    if not given.lstrip("-").isdigit():
+        raise _refused(f"Invalid integer: {given}", param=name)
+    return int(given)
 
 
 if __name__ == "__main__":
