@@ -58,7 +58,9 @@ class Preimage:
         """Write it durably, readable by its owner only; raises OncallError."""
         folder = os.path.dirname(self.file)
         try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            for level in (os.path.dirname(folder), folder):
+                # The mode of makedirs is for the last level only.
+                os.makedirs(level, mode=0o700, exist_ok=True)
             descriptor, beside = tempfile.mkstemp(prefix=".settings.", dir=folder)
             with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
                 json.dump(asdict(self), handle)

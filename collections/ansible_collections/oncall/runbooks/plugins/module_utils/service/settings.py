@@ -100,10 +100,11 @@ def _predicted(
     what = "%s of %s is set" % (", ".join(sorted(values)), params["path"])
     if after.text == before.text:
         what = "%s has it already" % params["path"]
-    text = "%s, %s started again in this order" % (what, names_of(consumers))
+    text = "%s; started again in this order: %s" % (what, names_of(consumers))
     minutes = params["for_minutes"]
     if minutes and changed:
-        text += ", and all of it is taken back by the host itself after %s" % span(minutes * 60)
+        until = _utc(time.time() + minutes * 60)
+        text += "; the host itself takes all of it back after %s, about %s" % (span(minutes * 60), until)
     secret = set(params["secrets"] or {})
     result: Dict[str, Any] = {
         "changed": changed,

@@ -72,8 +72,8 @@ class SupervisorProvider(Provider):
             pid=pid,
             uptime=float(max(0, info["now"] - info["start"])) if running else None,
             restarting=word == "backoff",
-            exit_code=None if running else int(info["exitstatus"]),
-            note=str(info.get("spawnerr") or ""),
+            exit_code=None if running or info["exitstatus"] == -1 else int(info["exitstatus"]),
+            note=_note(info, running),
         )
 
     def logs(self, *, hours: float, max_bytes: int) -> LogText:  # noqa: ARG002 - the shared signature
@@ -138,6 +138,14 @@ class SupervisorProvider(Provider):
             got=fault.faultString,
             next_step="read its log: supervisorctl -c %s tail %s" % (self.config, self.name),
         )
+
+
+def _note(info: Dict[str, Any], running: bool) -> str:
+    """What the daemon says beside the exit code, which is -1 for every signal."""
+    said = str(info.get("spawnerr") or "")
+    if not running and info["exitstatus"] == -1:
+        return "ended by a signal"
+    return "" if running or said.startswith("Bad exit code") else said
 
 
 class _Transport(Transport):
