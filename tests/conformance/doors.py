@@ -194,6 +194,7 @@ DOORS = {"ansible-playbook": Plain, "runbook": Wrapper, "awx": Awx, "molecule": 
 _RUN = re.compile(r"\d{8}t\d{6}z[-_][0-9a-f]{6}")
 # The hash of a chain of times, and the command that is right at this door.
 _OF_A_RUN = ("head", "next_step")
+_OF_THE_MACHINE = ("load", "memory", "docker_disk")
 _NUMBER = re.compile(r"\d[\d.,]*")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)")
 
@@ -201,18 +202,37 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(?:Z|\+00:00)")
 def alike(value: Any, key: str = "", *, measured: bool = False) -> Any:
     """Return a result without what differs from run to run: times, ids, the door, the place of its inventory.
 
-    measured: without any number too: two stand-ins have other ports, free bytes and loads.
+    measured: without numbers too, and of a finding only what it found: two stand-ins have other ports, free
+    bytes and loads.
     """
-    if isinstance(value, Mapping):
-        kept = {name: item for name, item in value.items() if name not in _OF_A_RUN}
-        return {name: alike(item, name, measured=measured) for name, item in kept.items()}
-    if isinstance(value, list) and key != "inventories":
-        return [alike(item, measured=measured) for item in value]
     if key in ("inventories", "door"):
         return key.upper()
+    if isinstance(value, Mapping):
+        return _alike_mapping(value, measured)
+    if isinstance(value, list):
+        return [alike(item, measured=measured) for item in value]
     if isinstance(value, int | float) and not isinstance(value, bool):
         return 0 if measured or key.endswith("_s") else value
     if isinstance(value, str):
         text = _TIME.sub("TIME", _RUN.sub("RUN", value))
         return _NUMBER.sub("N", text) if measured else text
     return value
+
+
+def _alike_mapping(value: Mapping[str, Any], measured: bool) -> Any:
+    if measured and {"check", "host", "status"} <= value.keys():
+        return [value["check"], value["host"], value["check"] in _OF_THE_MACHINE or value["status"]]
+    return {
+        name: alike(item, name, measured=measured) for name, item in value.items() if name not in _OF_A_RUN
+    }
+
+
+def differences(one: Any, other: Any, where: str = "") -> list[str]:
+    """Return where two values differ, and how."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        names = sorted(one.keys() | other.keys())
+        return [d for n in names for d in differences(one.get(n), other.get(n), f"{where}.{n}")]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        pairs = enumerate(zip(one, other, strict=True))
+        return [d for n, (a, b) in pairs for d in differences(a, b, f"{where}[{n}]")]
+    return [] if one == other else [f"{where}: {one!r} instead of {other!r}"[:400]]
