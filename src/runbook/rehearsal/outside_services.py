@@ -66,9 +66,8 @@ def picture(stack: Stack, *, ignore: tuple[str, ...] = ()) -> dict[str, Any]:
         running = services.environment_of(facts, name)
         taken |= {f"{name} runs with {key}": _hash(running.get(key, "")) for key in _SETTINGS}
     taken["mode of the settings"] = services.mode_of_settings(facts)
-    taken["active origin"] = _as(
-        facts["admin_token"], f"{facts['services']['owl_api']['url']}/admin/cdn/health"
-    ).body
+    cdn = _as(facts["admin_token"], f"{facts['services']['owl_api']['url']}/admin/cdn/health")
+    taken["active origin"] = json.loads(cdn.body).get("active", "unknown")
     database = outside.digest_of(stack)
     taken |= {f"database {part}": value for part, value in database.items() if part != "rows"}
     kept = {table: rows for table, rows in database["rows"].items() if table not in ignore}
