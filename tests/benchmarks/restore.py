@@ -136,7 +136,7 @@ class RestoreBench:
 def ready(scratch: Path, postgres: str, rows: int) -> Iterator[RestoreBench]:
     """Yield a bench whose server runs and whose backups are in their bucket."""
     server = dataset.server_in(scratch / "pg", choose_binaries(postgres))
-    # The mock reads a whole object for each range of it, which no store does: a server of files if there is one.
+    # The mock reads a whole object for each range of it, as no store does: a server of files if there is one.
     s3 = available_servers()[-1](scratch / "s3")
     s3.start()
     try:

@@ -199,7 +199,7 @@ def test_a_job_without_its_controller_ends_itself(postgres: PostgresServer, opti
     assert not Path(started["folder"]).exists()
 
 
-@pytest.mark.parametrize("phase", ["create", "load", "index", "analyze", "verify", "switch"])
+@pytest.mark.parametrize("phase", ["create", "load", "index", "verify", "switch"])
 def test_a_killed_job_leaves_the_live_database_and_the_next_run_cleans_up(
     postgres: PostgresServer, options: RestoreOptions, phase: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

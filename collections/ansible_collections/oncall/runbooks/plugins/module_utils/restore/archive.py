@@ -7,7 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 import itertools
-from typing import Callable, Iterable, Iterator, List, Set
+from typing import Callable, Iterable, Iterator, List, Set, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import plain_statements as st
@@ -43,11 +43,29 @@ class Archive:
         for statement in statements:
             if statement.section != ev.POST_DATA:
                 yield statement
+        post_data = tuple(statement for statement in statements if statement.section == ev.POST_DATA)
+        filled = self._filled_by_copy()
+        if filled:
+            yield ev.Ahead(post_data, filled)
         yield from self.data()
         self._check_complete()
-        for statement in statements:
-            if statement.section == ev.POST_DATA:
-                yield statement
+        if not filled:
+            yield from post_data
+
+    def _filled_by_copy(self) -> Tuple[str, ...]:
+        """Return the tables that are filled; empty when rows of one come in another way than its own COPY.
+
+        INSERTs, and COPY into the root of partitions, do not say when a table is full.
+        """
+        filled = []
+        for entry in self.toc.with_data:
+            if entry.description != "TABLE DATA":
+                continue
+            target = st.copy_target(self._copy_statement(entry)) if entry.copy else None
+            if target is None or st.unquoted_parts(target[0]) != (entry.namespace, entry.tag):
+                return ()
+            filled.append(target[0])
+        return tuple(filled)
 
     def data(self) -> Iterator[ev.Event]:
         """Yield the events of the data section."""

@@ -4,7 +4,8 @@
 
 Order: every `Sql` of pre-data; then data (`CopyStart CopyData* CopyEnd`, `LargeObject*`, `Sql` of section
 data, in any order); then every `Sql` of post-data; then exactly one `End`. A source never goes back to an
-earlier section: a dump that does is refused.
+earlier section: a dump that does is refused. A source that knows post-data beforehand tells it in one `Ahead`
+between pre-data and data instead.
 
 A source either yields `End` or raises an `OncallError`; whoever commits anything final waits for `End`.
 """
@@ -101,6 +102,17 @@ class LargeObject:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """All of post-data in its order, told before the rows: a table's indexes can be built once it is filled.
+
+    `tables` are those whose rows come with a COPY each, named as there and in `statements`.
+    """
+
+    statements: Tuple[Sql, ...]
+    tables: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class End:
     """The dump is complete: its end marker, its terminators and every checksum there is were right.
 
@@ -114,7 +126,7 @@ class End:
     sha256: str
 
 
-Event = Union[Sql, CopyStart, CopyData, CopyEnd, LargeObject, End]
+Event = Union[Sql, CopyStart, CopyData, CopyEnd, LargeObject, Ahead, End]
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,7 @@ class Restore:
         self._had_live: Optional[bool] = None  # known once something is done to the live database
         self._sessions: Optional[Sessions] = None
         self._loaded: Optional[load.Loaded] = None
+        self._counts = verify.RowCounts()
         self._made = ""  # the database this run has made and not yet switched
 
     def stop(self) -> None:
@@ -179,7 +180,9 @@ class Restore:
         self._sessions = Sessions(self.options.login, name, settings)
         self.progress.total = self.source.size
         self.progress.enter("load")
-        loader = load.Loader(self._sessions, self.progress, jobs=jobs, index_jobs=index_jobs)
+        loader = load.Loader(
+            self._sessions, self.progress, jobs=jobs, index_jobs=index_jobs, follow=self._counts.tasks
+        )
         self._loaded = loader.load(self.source.events())
 
     def _verify(self, name: str) -> Dict[str, Any]:
@@ -187,11 +190,8 @@ class Restore:
             raise AssertionError("sessions is not there yet")
         if self._loaded is None:
             raise AssertionError("loaded is not there yet")
-        jobs = self.options.jobs
-        self.progress.enter("analyze", "collecting statistics of %d tables" % len(self._loaded.tables))
-        verify.analyze(self._sessions, self._loaded, jobs)
-        self.progress.enter("verify", "counting rows, looking at constraints and indexes")
-        counted = verify.count_rows(self._sessions, self._loaded, jobs)
+        self.progress.enter("verify", "comparing rows, looking at constraints and indexes")
+        counted = self._counts.check(self._loaded)
         connection = self.options.login.connect(name)
         try:
             verify.check_integrity(connection, self._loaded)

@@ -6,14 +6,16 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import contextlib
 import re
 from dataclasses import dataclass, field
-from typing import Dict, Iterable, List, Optional
+from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import schedule
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_copy import CopyPool, Table
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_post import PostData, widths
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import (
     Session,
     Sessions,
@@ -52,17 +54,30 @@ class Loaded:
 class Loader:
     """Takes the events of one dump; used once.
 
-    `jobs` sessions take rows; `index_jobs` build indexes and constraints afterwards.
+    `jobs` sessions take rows; `index_jobs` build indexes and constraints: of each table once it is filled
+    when the source tells them ahead, else after all rows. `follow` returns what else is to be done with what
+    came in: its tasks run beside the last statements of the dump.
     """
 
-    def __init__(self, sessions: Sessions, progress: Progress, *, jobs: int = 2, index_jobs: int = 4) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        progress: Progress,
+        *,
+        jobs: int = 2,
+        index_jobs: int = 4,
+        follow: Callable[[Loaded], Sequence[schedule.Task]] = lambda _loaded: (),
+    ) -> None:
         self._sessions, self._progress = sessions, progress
-        self._jobs, self._index_jobs = jobs, index_jobs
+        self._jobs, self._follow = jobs, follow
         self._loaded = Loaded()
+        self._scheduler = schedule.Scheduler(index_jobs, sessions.open, sessions.close)
+        self._post = PostData(self._loaded.tables, split=index_jobs > 1)
         self._settings: Dict[bytes, bytes] = {}
         self._pool: Optional[CopyPool] = None
         self._table: Optional[Table] = None
         self._tasks: List[schedule.Task] = []
+        self._columns = ""
         self._uncommitted = 0
         self._object_offset = 0
 
@@ -78,14 +93,27 @@ class Loader:
             if self._loaded.end is None:
                 raise VerificationError("read the dump to its end", got="it stopped without its end")
             return self._loaded
+        except BaseException as error:
+            self._give_up(error)
+            raise
         finally:
             if self._pool is not None:
                 self._pool.close()
             self._sessions.close(self._main)
 
+    def _give_up(self, error: BaseException) -> None:
+        """End the indexes that are being built: the first error ends the whole load."""
+        self._scheduler.stop(error)
+        if self._scheduler.labels():
+            self._sessions.stop()
+        with contextlib.suppress(BaseException):  # what began this is what is told
+            self._scheduler.finish()
+
     def _take(self, event: ev.Event) -> None:
+        if self._scheduler.error is not None:
+            raise self._scheduler.error
         if isinstance(event, ev.CopyData):
-            self._copy_pool().feed(event)
+            self._rows(event)
         elif isinstance(event, ev.CopyStart):
             self._copy_start(event)
         elif isinstance(event, ev.CopyEnd):
@@ -94,26 +122,33 @@ class Loader:
             self._large_object(event)
         elif isinstance(event, ev.Sql):
             self._sql(event)
+        elif isinstance(event, ev.Ahead):
+            self._ahead(event)
         else:
             self._finish(event)
 
     def _copy_pool(self) -> CopyPool:
         if self._pool is None:
             self._pool = CopyPool(
-                self._jobs, self._sessions.open, self._sessions.close, self._progress.add_rows
+                self._jobs, self._sessions.open, self._sessions.close, self._progress.add_rows, self._filled
             )
         return self._pool
 
     def _copy_start(self, event: ev.CopyStart) -> None:
         self._commit()
         self._table = Table(event.table, event.raw, self._snapshot(), event.line)
+        self._columns = event.columns
         self._copy_pool().start(self._table)
+
+    def _rows(self, event: ev.CopyData) -> None:
+        if self._table is not None and self._table.name not in self._post.widths:
+            self._post.widths[self._table.name] = widths(self._columns, event.data)
+        self._copy_pool().feed(event)
 
     def _copy_end(self, event: ev.CopyEnd) -> None:
         if self._table is None:
             raise AssertionError("the end of a COPY that did not begin")
         table, self._table = self._table, None
-        self._copy_pool().end()
         if table.rows_fed != event.rows:
             raise VerificationError(
                 "load table %s" % table.name,
@@ -121,6 +156,7 @@ class Loader:
                 next_step="report this as a defect; the live database is untouched",
             )
         self._loaded.tables[table.name] = self._loaded.tables.get(table.name, 0) + event.rows
+        self._copy_pool().end()
 
     def _large_object(self, event: ev.LargeObject) -> None:
         self._main.begin()
@@ -199,28 +235,36 @@ class Loader:
         self._uncommitted = 0
 
     def _postpone(self, event: ev.Sql) -> None:
-        settings = self._snapshot()
-        if event.kind.endswith("CONSTRAINT") and re.search(r"\bNOT VALID\s*;?\s*$", event.text, re.I):
-            self._loaded.unvalidated += 1
+        self._tasks.extend(self._post.plan(event, self._snapshot()))
 
-        def run(session: Session) -> None:
-            session.adopt(settings)
-            session.execute_retrying(event.raw, "run a statement of the dump")
+    def _ahead(self, event: ev.Ahead) -> None:
+        """Start what post-data says of a table as soon as its rows are in."""
+        self._commit()
+        settings = dict(self._settings)
+        self._scheduler.await_names(event.tables)
+        for statement in event.statements:
+            self._sql(statement)
+        self._settings = settings  # those of post-data are not for the rows
+        self._scheduler.add(self._tasks)
+        self._tasks = []
 
-        held = schedule.claims(event)
-        label = event.creates or " ".join((event.kind, *event.names[:1]))
-        cost = schedule.by_table(self._loaded.tables, held)
-        self._tasks.append(schedule.Task(run, held, cost, label))
+    def _filled(self, table: str) -> None:
+        self._post.weigh([table])
+        self._scheduler.release(table)
 
     def _finish(self, event: ev.End) -> None:
-        """The dump is complete and right: only now is what comes after the rows worth its time."""
+        """The dump is complete and right: now also what does not belong to one table is worth its time."""
         self._commit()
         if self._pool is not None:
             self._pool.drain()
             self._pool.close()
             self._pool = None
-        self._progress.enter("index", "building %d indexes, constraints and more" % len(self._tasks))
-        schedule.Scheduler(self._index_jobs, self._sessions.open, self._sessions.close).run(self._tasks)
+        self._loaded.unvalidated = self._post.unvalidated
+        self._progress.enter("index", "building %d indexes and constraints, counting rows" % self._post.count)
+        self._post.weigh()
+        self._scheduler.release()
+        self._scheduler.add([*self._tasks, *self._follow(self._loaded)])
+        self._scheduler.finish()
         self._loaded.end = event
 
     def _warn(self, text: str) -> None:

@@ -191,6 +191,11 @@ def unquoted(name: str) -> str:
     return name.lower()
 
 
+def unquoted_parts(name: str) -> Tuple[str, ...]:
+    """Return the parts of a qualified name, each unquoted."""
+    return tuple(unquoted(part) for part in re.findall(_NAME, name))
+
+
 def copy_target(text: str) -> Optional[Tuple[str, str]]:
     """Return (table, column list) of a COPY ... FROM stdin in text format; None for any other COPY."""
     match = _COPY.fullmatch(text)

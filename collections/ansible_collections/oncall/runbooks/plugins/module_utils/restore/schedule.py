@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Running the statements after the data in parallel, in dependency order.
 
-Each statement claims resources (tables, indexes), shared or exclusive. A statement starts when nothing that
-came before it in the dump still holds a conflicting claim, so the order of the dump is kept wherever it could
-matter. A statement that is not understood is a barrier: everything before it ends first, nothing after it
-starts.
+Each statement claims resources (tables, indexes), in the way in which the server would lock them. A statement
+starts when nothing that came before it in the dump still holds a conflicting claim, so the order of the dump
+is kept wherever it could matter, and no session waits for a lock. A statement that is not understood is a
+barrier: everything before it ends first, nothing after it starts.
 """
 
 from __future__ import annotations
@@ -25,13 +25,38 @@ _LOOK_AHEAD = 500  # tasks considered at a time: more would not start sooner, on
 _ONLY = re.compile(r"ALTER\s+TABLE\s+ONLY\b", re.I)
 
 
+_NOTHING: FrozenSet[str] = frozenset()
+
+
 @dataclass(frozen=True)
 class Claims:
-    """What a statement uses alone, what it shares, or that it must run by itself (`barrier`)."""
+    """What a statement uses, and how; or that it must run by itself (`barrier`).
 
-    exclusive: FrozenSet[str] = frozenset()
-    shared: FrozenSet[str] = frozenset()
+    `exclusive`: alone. `shared`: beside other index builds. `referred`: beside other foreign keys that refer
+    to it. `tended`: validated or analyzed, one at a time. `read`: beside everything that is not exclusive.
+    """
+
+    exclusive: FrozenSet[str] = _NOTHING
+    shared: FrozenSet[str] = _NOTHING
     barrier: bool = False
+    referred: FrozenSet[str] = _NOTHING
+    tended: FrozenSet[str] = _NOTHING
+    read: FrozenSet[str] = _NOTHING
+
+    @property
+    def names(self) -> FrozenSet[str]:
+        """Everything it claims."""
+        return self.exclusive | self.shared | self.referred | self.tended | self.read
+
+
+# Which ways to claim the same thing exclude each other.
+_AGAINST = {
+    "exclusive": ("exclusive", "shared", "referred", "tended", "read"),
+    "shared": ("exclusive", "referred", "tended"),
+    "referred": ("exclusive", "shared", "tended"),
+    "tended": ("exclusive", "shared", "referred", "tended"),
+    "read": ("exclusive",),
+}
 
 
 BARRIER = Claims(barrier=True)
@@ -59,8 +84,7 @@ class _Held:
     """The union of many claims: one look per task keeps a dump with ten thousand indexes quick."""
 
     def __init__(self, claims_of: Iterable[Claims]) -> None:
-        self.exclusive: Set[str] = set()
-        self.shared: Set[str] = set()
+        self._sets: Dict[str, Set[str]] = {way: set() for way in _AGAINST}
         self.barrier = False
         self._any = False
         for claim in claims_of:
@@ -69,15 +93,17 @@ class _Held:
     def add(self, claim: Claims) -> None:
         self._any = True
         self.barrier = self.barrier or claim.barrier
-        self.exclusive |= claim.exclusive
-        self.shared |= claim.shared
+        for way, names in self._sets.items():
+            names.update(getattr(claim, way))
 
     def free_for(self, claim: Claims) -> bool:
         if self.barrier or (claim.barrier and self._any):
             return False
-        return self.exclusive.isdisjoint(claim.exclusive | claim.shared) and self.shared.isdisjoint(
-            claim.exclusive
-        )
+        for way, against in _AGAINST.items():
+            wanted = getattr(claim, way)
+            if wanted and not all(self._sets[other].isdisjoint(wanted) for other in against):
+                return False
+        return True
 
 
 @dataclass
@@ -91,34 +117,62 @@ class Task:
 
 
 class Scheduler:
-    """Runs tasks on `workers` threads, each with a resource of its own (a session) from `open_resource`."""
+    """Runs tasks on `workers` threads, each with a resource of its own (a session) from `open_resource`.
+
+    Tasks may be added while others run; whoever adds them calls `finish` in the end.
+    """
 
     def __init__(self, workers: int, open_resource: Callable[[], Any], close: Callable[[Any], None]) -> None:
         self._workers, self._open, self._close = workers, open_resource, close
         self._condition = threading.Condition()
         self._pending: List[Task] = []
         self._running: List[Task] = []
-        self._error: Optional[BaseException] = None
+        self._awaited: Set[str] = set()
+        self._threads: List[threading.Thread] = []
+        self._complete = False
+        self.error: Optional[BaseException] = None
         self._done = 0
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Run all tasks; raise the first error after every running task has ended."""
-        self._pending, self._done, self._error = list(tasks), 0, None
-        threads = [
-            threading.Thread(target=self._work, name="oncall-schedule-%d" % number, daemon=True)
-            for number in range(min(self._workers, len(tasks)))
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
+        self.add(tasks)
+        self.finish()
+
+    def await_names(self, names: Iterable[str]) -> None:
+        """Start nothing that claims one of these (and no barrier) until `release` says that it is there."""
+        with self._condition:
+            self._awaited.update(names)
+
+    def release(self, *names: str) -> None:
+        """What was awaited under these names is there; without a name: everything is."""
+        with self._condition:
+            self._awaited.difference_update(names or tuple(self._awaited))
+            self._condition.notify_all()
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Add tasks behind those that are there."""
+        with self._condition:
+            self._pending.extend(tasks)
+            for number in range(len(self._threads), min(self._workers, len(self._pending))):
+                name = "oncall-schedule-%d" % number
+                self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+                self._threads[-1].start()
+            self._condition.notify_all()
+
+    def finish(self) -> None:
+        """Wait until everything is done; raise the first error after every running task has ended."""
+        with self._condition:
+            self._complete = True
+            self._condition.notify_all()
+        for thread in self._threads:
             thread.join()
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def stop(self, error: BaseException) -> None:
-        """Start nothing more; `run` raises `error` unless a task failed before."""
+        """Start nothing more; `finish` raises `error` unless a task failed before."""
         with self._condition:
-            self._error = self._error or error
+            self.error = self.error or error
             self._condition.notify_all()
 
     def labels(self) -> Tuple[str, ...]:
@@ -134,10 +188,10 @@ class Scheduler:
     def _work(self) -> None:
         resource = None
         try:
-            resource = self._open()
             for task in iter(self._next, None):
+                resource = resource or self._open()
                 task.run(resource)
-                self._finish(task)
+                self._finished(task)
         except BaseException as error:
             self.stop(error)
         finally:
@@ -147,7 +201,7 @@ class Scheduler:
     def _next(self) -> Optional[Task]:
         """Wait for a task that may start; None when there is nothing left to do."""
         with self._condition:
-            while self._error is None and self._pending:
+            while self.error is None and (self._pending or not self._complete):
                 ready = self._ready()
                 if ready is not None:
                     self._pending.remove(ready)
@@ -160,6 +214,8 @@ class Scheduler:
         """Return the costliest task that conflicts with nothing before it."""
         best: Optional[Task] = None
         held = _Held(task.claims for task in self._running)
+        if self._awaited:
+            held.add(Claims(exclusive=frozenset(self._awaited)))
         for task in self._pending[:_LOOK_AHEAD]:
             if held.free_for(task.claims) and (best is None or task.cost > best.cost):
                 best = task
@@ -168,13 +224,8 @@ class Scheduler:
                 break  # nothing may overtake a barrier
         return best
 
-    def _finish(self, task: Task) -> None:
+    def _finished(self, task: Task) -> None:
         with self._condition:
             self._running.remove(task)
             self._done += 1
             self._condition.notify_all()
-
-
-def by_table(costs: Dict[str, int], held: Claims) -> int:
-    """Return the cost of a statement: the size of the largest table it claims."""
-    return max((costs.get(name, 0) for name in held.exclusive | held.shared), default=0)

@@ -11,9 +11,9 @@ from typing import Any, Callable, Dict, List, Sequence, Tuple
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import VerificationError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load import Loaded
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import Session, Sessions
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import Session
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import Check
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore.schedule import Claims, Scheduler, Task
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.schedule import Claims, Task
 
 _UNTOUCHED = "the live database is untouched; choose another backup, or restore with switch: false to look"
 _INVALID_INDEXES = """
@@ -26,45 +26,45 @@ FROM pg_constraint WHERE NOT convalidated ORDER BY 1
 """
 
 
-def per_table(sessions: Sessions, loaded: Loaded, jobs: int, work: Callable[[Session, str], None]) -> None:
-    """Run `work` for every table of the dump over `jobs` sessions, the largest table first."""
+class RowCounts:
+    """Collects statistics and counts the rows of every table of a dump, beside the last of its statements."""
 
-    def task(table: str, rows: int) -> Task:
-        def run(session: Session) -> None:
-            session.adopt(loaded.encoding)
-            work(session, table)
+    def __init__(self) -> None:
+        self.counted: Dict[str, int] = {}
 
-        return Task(run, Claims(), rows, table)
+    def tasks(self, loaded: Loaded) -> List[Task]:
+        """Return what is to be done with each table; the statistics make the first queries well planned."""
+        tables = list({**dict.fromkeys(loaded.created), **loaded.tables})
+        statistics = [_task(loaded, table, _analyze, Claims(tended=frozenset([table]))) for table in tables]
+        return statistics + [
+            _task(loaded, table, self._count, Claims(read=frozenset([table]))) for table in tables
+        ]
 
-    tables = {**dict.fromkeys(loaded.created, 0), **loaded.tables}
-    Scheduler(jobs, sessions.open, sessions.close).run([task(*item) for item in tables.items()])
+    def _count(self, session: Session, table: str) -> None:
+        self.counted[table] = _count(session, table)
+
+    def check(self, loaded: Loaded) -> Dict[str, int]:
+        """Return the rows that the server counted; raise when a table has others than the backup."""
+        wrong = [
+            "%s has %d rows, the backup %d" % (table, self.counted[table], rows)
+            for table, rows in sorted(loaded.tables.items())
+            if self.counted[table] != rows
+        ]
+        if wrong:
+            raise _failed("compare the rows of each table with the backup", wrong)
+        return self.counted
 
 
-def analyze(sessions: Sessions, loaded: Loaded, jobs: int) -> None:
-    """Collect statistics of every table, so that the first queries after the switch are planned well."""
+def _task(loaded: Loaded, table: str, work: Callable[[Session, str], None], claims: Claims) -> Task:
+    def run(session: Session) -> None:
+        session.adopt(loaded.encoding)
+        work(session, table)
 
-    def work(session: Session, table: str) -> None:
-        session.execute(b"ANALYZE " + _raw(table), "collect statistics of table %s" % table)
-
-    per_table(sessions, loaded, jobs, work)
+    return Task(run, claims, 0, table)
 
 
-def count_rows(sessions: Sessions, loaded: Loaded, jobs: int) -> Dict[str, int]:
-    """Count the rows of every table by asking the server; raise when one differs or is missing."""
-    counted: Dict[str, int] = {}
-
-    def work(session: Session, table: str) -> None:
-        counted[table] = _count(session, table)
-
-    per_table(sessions, loaded, jobs, work)
-    wrong = [
-        "%s has %d rows, the backup %d" % (table, counted[table], rows)
-        for table, rows in sorted(loaded.tables.items())
-        if counted[table] != rows
-    ]
-    if wrong:
-        raise _failed("compare the rows of each table with the backup", wrong)
-    return counted
+def _analyze(session: Session, table: str) -> None:
+    session.execute(b"ANALYZE " + _raw(table), "collect statistics of table %s" % table)
 
 
 def _count(session: Session, table: str) -> int:
