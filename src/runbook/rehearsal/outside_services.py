@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 from typing import Any
@@ -44,6 +45,15 @@ def log_in(stack: Stack) -> tuple[str, str]:
     return str(json.loads(got.body)["token"]), ""
 
 
+def lifetime(stack: Stack) -> int:
+    """Return the seconds that a token lives which is issued now, 0 when none is."""
+    token, problem = log_in(stack)
+    if problem:
+        return 0
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+    return int(claims["exp"]) - int(claims["iat"])
+
+
 def log_in_and_watch(stack: Stack) -> str:
     """Log in, have the token verified, and watch with it; return what goes wrong, "" when all is well."""
     token, problem = log_in(stack)
@@ -54,7 +64,7 @@ def log_in_and_watch(stack: Stack) -> str:
 
 
 def picture(stack: Stack, *, ignore: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Take the state of the services; `ignore`: tables whose rows may change.
+    """Take the state of the services; `ignore`: what tables begin with whose rows may change.
 
     It holds the settings of the file and of each running service (as hashes), the origin that is active, and
     the digest of the database.
@@ -69,9 +79,9 @@ def picture(stack: Stack, *, ignore: tuple[str, ...] = ()) -> dict[str, Any]:
     cdn = _as(facts["admin_token"], f"{facts['services']['owl_api']['url']}/admin/cdn/health")
     taken["active origin"] = json.loads(cdn.body).get("active", "unknown")
     database = outside.digest_of(stack)
-    taken |= {f"database {part}": value for part, value in database.items() if part != "rows"}
-    kept = {table: rows for table, rows in database["rows"].items() if table not in ignore}
-    return taken | {"database rows": kept}
+    for part in ("rows", "sequences"):
+        database[part] = {name: is_ for name, is_ in database[part].items() if not name.startswith(ignore)}
+    return taken | {f"database {part}": value for part, value in database.items()}
 
 
 def _as(token: str, url: str) -> Fetched:

@@ -169,7 +169,7 @@ class _Act:
         self._break()
         alarm = time.monotonic()
         self._advise()
-        applied = self._mitigate() if self.fault.expects else ""
+        applied = self._mitigate() if self.fault.mitigation else ""
         self.score.recovery_s = time.monotonic() - alarm
         if self.fault.undoes:
             self._take_back(applied)
@@ -210,7 +210,9 @@ class _Act:
 
     def _break(self) -> None:
         with self._stage(f"fault: {self.fault.name}") as told:
-            _must(bool(self.fault.expects or self.fault.finds), f"{self.fault.name} alone breaks no service")
+            _must(
+                bool(self.fault.mitigation or self.fault.finds), f"{self.fault.name} alone breaks no service"
+            )
             # A server that is down cannot be looked at: what is not damaged is remembered before.
             self.before = self.case.picture(self.stack)
             self.fault.run("fault", self.stack)
@@ -237,8 +239,8 @@ class _Act:
             told(", ".join(advised))
 
     def _mitigate(self) -> str:
-        expects = self.fault.expects
-        asked = {"mitigation": expects, **self.case.parameters(self.stack, self.fault)}
+        mitigation = self.fault.mitigation
+        asked = {"mitigation": mitigation, **self.case.parameters(self.stack, self.fault)}
         with self._stage("plan: predicted, nothing changed"):
             plan = self._run("plan", asked, check=True)
             problem = self.case.problem_outside(self.stack)
@@ -247,7 +249,7 @@ class _Act:
                 self._unchanged("the plan")
         loss = self.case.loss(self.stack, self.fault)
         self.score.loss_window_s, self.score.loss_rows = loss.window_s, loss.rows
-        with self._stage(f"apply: {expects}"):
+        with self._stage(f"apply: {mitigation}"):
             bound = asked | {"confirm": self.wanted.system, "plan_digest": self._approved(plan)}
             result = self._run("apply", bound)
         with self._stage("verify: from outside") as told:

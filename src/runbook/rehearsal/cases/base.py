@@ -11,7 +11,7 @@ in the case's list. A `Case` lives for one rehearsal, so it may remember things 
 | fault | `picture`, `Symptom.inject`, `problem_outside` | somebody outside notices the fault |
 | diagnose | `always_fails` | another finding fails, and of each check in `Symptom.finds` one fails |
 | recommend | | `Symptom.expects` is the first mitigation advised (`expects=""`: none is) |
-| plan | `parameters` | predicted; the problem outside is still there, the picture is the same |
+| plan (if there is a mitigation) | `parameters` | predicted; problem and picture are still the same |
 | apply | `parameters`, `loss` | the run ends `verified` |
 | verify | `verified` | it returns no problem |
 | undo (if `undoes`) | `Symptom.heal` before it (if `heals_first`) | the run ends `undone` |
@@ -39,6 +39,7 @@ class Symptom:
     inject breaks the stack; heal undoes exactly that (None: only the runbook can).
     expects: the mitigation that is right for it. "" for none: then it is rehearsed only with `finds`, as one
     that is found and for which this runbook rightly has nothing.
+    asks: the mitigation that a person decides for although it is not advised (then `expects` is "").
     finds: checks that must be among those that fail.
     damages: it changes what the picture shows, so what follows is compared with the picture that has it in.
     undoes: the mitigation is taken back, and the picture has to be as before.
@@ -50,6 +51,7 @@ class Symptom:
     inject: Callable[[Stack], None]
     heal: Callable[[Stack], None] | None = None
     expects: str = ""
+    asks: str = ""
     finds: tuple[str, ...] = ()
     damages: bool = False
     undoes: bool = False
@@ -61,6 +63,11 @@ class Symptom:
         if action is None:
             raise StandInError(f"{self.name} cannot be taken back: that is what the runbook is for")
         action(stack)
+
+    @property
+    def mitigation(self) -> str:
+        """The mitigation that is applied, "" for none."""
+        return self.asks or self.expects
 
 
 @dataclass(frozen=True)
