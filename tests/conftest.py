@@ -109,6 +109,7 @@ _ON_ONE_SERVER = (
     "unit/billing/",
     "unit/restore/test_job.py",
     "unit/restore/test_job_restore.py",
+    "unit/tokens/",
     "rehearsal/",
 )
 

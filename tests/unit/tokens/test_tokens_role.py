@@ -68,6 +68,7 @@ def test_a_breach_from_the_count_to_the_undo(owl: Owl, tmp_path: Path) -> None:
     assert owl.server.password not in done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_verify_fails_while_a_token_is_active(owl: Owl, tmp_path: Path) -> None:
     done = play(tmp_path, owl, "verify", tokens_scope="subscriber", tokens_subscriber="2")
     assert done.returncode == 2

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import errno
 import json
 import os
 import stat
@@ -87,18 +88,17 @@ class FileLedger:
         return record
 
     def _append(self, entry: Dict[str, Any]) -> None:
+        line = _line(entry) + b"\n"
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            descriptor = os.open(self.path, flags, 0o600)
+            with os.fdopen(os.open(self.path, flags, 0o600), "r+b", buffering=0) as file:
+                self._cut_torn_end(file)
+                if file.write(line) != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
         except OSError as error:
-            raise self._unusable(error.strerror or str(error), "make room, or name another folder") from None
-        line = _line(entry) + b"\n"
-        with os.fdopen(descriptor, "r+b", buffering=0) as file:
-            self._cut_torn_end(file)
-            written = file.write(line)
-            if written != len(line):
-                raise self._unusable("the disk is full", "make room, then run again with the same run")
-            os.fsync(file.fileno())
+            got = error.strerror or str(error)
+            raise self._unusable(got, "remove the cause, then run again with the same run") from None
 
     @staticmethod
     def _cut_torn_end(file: Any) -> None:

@@ -106,7 +106,10 @@ class Sweeper:
         rows = 0
         for part in self.pace.chunks(keys):
             done = statements.revoke_keys(table, self.scope, self.reason, part)
-            rows += self.pace.retried(lambda done=done: self._revoke(table, done))  # type: ignore[misc]
+            revoked = self.pace.retried(lambda done=done: self._revoke(table, done))  # type: ignore[misc]
+            if revoked is None:
+                break  # the whole table is held: the rest would only wait in vain as well
+            rows += revoked
         return rows
 
     def _tidy(self, table: TokenTable) -> int:

@@ -142,7 +142,7 @@ class _Restoration:
             befores = part.befores or [None] * part.rows
             change = statements.restore_keys(table, self._ours(part), part.key_rows(), befores)
             rows = self.pace.retried(lambda change=change: _changed_rows(writer, change))  # type: ignore[misc]
-            self.changed = self.changed or rows > 0
+            self.changed = self.changed or bool(rows)
 
     def _diff(self, entries: List[Dict[str, Any]], record: ledgers.RunRecord, moved: bool) -> Dict[str, str]:
         texts = {"before": "", "after": ""}

@@ -9,7 +9,7 @@ __metaclass__ = type
 import random
 import time
 from contextlib import contextmanager
-from typing import Any, Callable, Iterator, List, Sequence, TypeVar
+from typing import Any, Callable, Iterator, List, Optional, Sequence, TypeVar
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
@@ -140,8 +140,8 @@ class Pace:
             at += len(part)
             yield part
 
-    def retried(self, action: Callable[[], int]) -> int:
-        """Run a transaction, again after a pause when others were in its way; 0 when they stay there."""
+    def retried(self, action: Callable[[], int]) -> Optional[int]:
+        """Run a transaction, again after a pause when others were in its way; None when they stay there."""
         for attempt in range(_TRIES):
             try:
                 return self.run(action)
@@ -151,7 +151,7 @@ class Pace:
                 self.retries += 1
                 self.shrink()
             time.sleep(random.uniform(0.2, 1.0) * 0.01 * 2**attempt)
-        return 0
+        return None
 
 
 def busy(error: Exception) -> bool:
