@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from contextlib import closing
 from typing import Any
 
@@ -225,11 +226,12 @@ def test_a_row_that_somebody_holds_is_waited_for_and_then_named(
 def test_what_was_revoked_since_stays_revoked_by_an_undo(world: World) -> None:
     who = world.missed(tokens=["non_payment"])
     ledger = world.act("billing_activate")["undo"]["args"]["ledger"]
-    world.sql("UPDATE public.api_tokens SET revoked_at = now(), revoked_reason = 'breach'")
+    revoke = "UPDATE public.api_tokens SET revoked_at = now(), revoked_reason = 'breach' RETURNING id::text"
+    ((token,),) = world.sql(revoke)
     undone = world.act("billing_activate", state="restored", ledger=ledger)
     assert world.status(who.id) == ("pending", ["incomplete"], ["breach"])
     assert undone["left_alone"] == [
-        {"table": "public.api_tokens", "key": {"id": "1"}, "reason": "it was changed since"}
+        {"table": "public.api_tokens", "key": {"id": token}, "reason": "it was changed since"}
     ]
 
 
@@ -271,7 +273,7 @@ def test_when_one_row_cannot_be_written_none_is(world: World) -> None:
 )  # fmt: skip
 def test_a_role_that_may_not_is_told_what_to_grant(world: World, grants: str, missing: str) -> None:
     world.missed(tokens=["non_payment"])
-    role = f"weak_{world.database}"
+    role = f"weak_{uuid.uuid4().hex[:8]}"
     world.sql(
         f"CREATE ROLE {role} LOGIN PASSWORD 'canary-weak'; GRANT USAGE ON SCHEMA public, billing TO {role}"
     )

@@ -138,7 +138,7 @@ class Stripe:
             page = self._request("GET", path, query={"limit": _PAGE, **query, **after}).data
             for item in page["data"]:
                 yield item
-            if not page["has_more"]:
+            if not page["has_more"] or not page["data"]:
                 return
             after = {"starting_after": page["data"][-1]["id"]}
         raise ConflictError(
