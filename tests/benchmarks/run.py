@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 
-from tests.benchmarks import catalog, dataset, record, restore, ssh, switch, tokens, wrapper  # noqa: E402
+from tests.benchmarks import catalog, dataset, record, restore, ssh, stream, switch, tokens, wrapper  # noqa: E402
 from tests.benchmarks.measure import Bench, machine, run_in_turn, table  # noqa: E402
 
 
@@ -47,6 +47,11 @@ SECTIONS = {
         lambda options, scratch: tokens.section(scratch, options.postgres),
         runs=3,
         warm_up=0,
+    ),
+    "stream": Section(
+        "The whole diagnosis of a stream outage over SSH",
+        lambda _options, scratch: stream.section(scratch),
+        runs=5,
     ),
     "ssh": Section("First finding over SSH", lambda _options, scratch: ssh.section(scratch), runs=7),
     "wrapper": Section(

@@ -8,43 +8,73 @@ __metaclass__ = type
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Set
 
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.oncall.runbooks.plugins.action.cdn_failover import SECRETS as CDN_SECRETS
+from ansible_collections.oncall.runbooks.plugins.module_utils.edge.health import measure as measure_cdn
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.urls import measure_urls
-from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import (
+    ControllerAction,
+    documented_spec,
+)
 
 _PAUSE = 0.5
 
 
 class ActionModule(ControllerAction):
-    """`oncall.runbooks.service_health`: the module does the host's part, `outside` and `wait` stay here."""
+    """`oncall.runbooks.service_health`: the module does the host's part, the rest stays here."""
 
     MODULE = "oncall.runbooks.service_health"
     SECRETS = frozenset({"headers", "body"})
 
     def act(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         """Measure, and again while something fails and there is time left."""
-        outside, wait = options.pop("outside") or [], options.pop("wait")
+        outside, cdn, wait = options.pop("outside") or [], options.pop("cdn"), options.pop("wait")
         deadline = time.monotonic() + wait
         while True:
-            result = self._measured(options, outside, task_vars)
+            result = self._measured(options, outside, cdn, task_vars)
             if _settled(result) or time.monotonic() >= deadline:
                 return result
             time.sleep(_PAUSE)
 
+    def options(self, hidden: Set[str]) -> Dict[str, Any]:
+        """Also validate `cdn` as its own module would."""
+        options = super().options(hidden)
+        if options["cdn"]:
+            spec = documented_spec("oncall.runbooks.cdn_health", CDN_SECRETS)
+            checked = ArgumentSpecValidator(spec).validate(options["cdn"])
+            hidden.update(str(value) for value in checked._no_log_values)
+            if checked.error_messages:
+                raise UsageError(
+                    "use the option cdn",
+                    got="; ".join(checked.error_messages),
+                    next_step="correct what oncall.runbooks.cdn_health is given",
+                )
+            options["cdn"] = checked.validated_parameters
+        return options
+
     def _measured(
-        self, options: Mapping[str, Any], outside: List[Mapping[str, Any]], task_vars: Mapping[str, Any]
+        self,
+        options: Mapping[str, Any],
+        outside: List[Mapping[str, Any]],
+        cdn: Mapping[str, Any],
+        task_vars: Mapping[str, Any],
     ) -> Dict[str, Any]:
-        """Do both at once; the longer of the two is the time it takes."""
+        """Do all of it at once; the longest is the time it takes."""
         # An option that was left out is left out there, too.
         given = {name: value for name, value in options.items() if value is not None}
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            asked = pool.submit(measure_urls, outside)
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            asked = [pool.submit(measure_urls, outside)]
+            if cdn:
+                asked.append(pool.submit(measure_cdn, cdn))
             result: Dict[str, Any] = self._execute_module(
                 module_name=self.MODULE, module_args=given, task_vars=dict(task_vars)
             )
-            findings = [*result.get("findings", []), *asked.result()]
+            found = [one for waiting in asked for one in waiting.result()]
+        findings = [*result.get("findings", []), *found]
         if not result.get("failed") and not result.get("unreachable"):
             host = str(task_vars.get("inventory_hostname", ""))
             result["findings"] = [dict(found, host=found["host"] or host) for found in findings]

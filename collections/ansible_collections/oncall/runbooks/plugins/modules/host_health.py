@@ -67,7 +67,7 @@ from typing import Any, Dict
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.health import measure_host
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.host import measure_host
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import DEFAULTS
 
 

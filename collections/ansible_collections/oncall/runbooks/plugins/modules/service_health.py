@@ -62,6 +62,10 @@ options:
     description: Path whose file system is measured as C(docker_disk). Empty means not measured.
     type: path
     default: ""
+  cdn:
+    description: What M(oncall.runbooks.cdn_health) takes. When given, the controller measures that meanwhile, too.
+    type: dict
+    default: {}
   private_dir:
     description:
       - Folder of pre-images, as of M(oncall.runbooks.service_settings). When given, changes of settings that are in place
@@ -126,7 +130,7 @@ from typing import Any, Dict
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.health import host_probes
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.host import host_probes
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_probes
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.services import (
     CHECKS,
@@ -135,7 +139,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.services im
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import DEFAULTS
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.urls import OUTSIDE_SPEC
-from ansible_collections.oncall.runbooks.plugins.module_utils.service.settings import pending_changes
+from ansible_collections.oncall.runbooks.plugins.module_utils.service.pending import pending_changes
 
 ALL_CHECKS = (*CHECKS, "settings_temporary", "data_disk", "data_inodes", "docker_disk", "memory", "load")
 
@@ -167,6 +171,7 @@ def main() -> None:
         "checks": {"type": "list", "elements": "str", "default": [], "choices": list(ALL_CHECKS)},
         "data_path": {"type": "path", "default": "/"},
         "docker_root": {"type": "path", "default": ""},
+        "cdn": {"type": "dict", "default": {}},
         "private_dir": {"type": "path", "default": ""},
         "timeout": {"type": "float", "default": 3.0},
         "wait": {"type": "float", "default": 0.0},

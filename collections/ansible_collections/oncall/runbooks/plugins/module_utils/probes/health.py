@@ -43,41 +43,10 @@ CHECKS = (
 
 def measure_health(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """Measure everything at the same time and return the findings, at least one for each check asked for."""
-    probes = host_probes(params) + _runtime_probes(params) + _server_probes(params)
+    probes = host.host_probes(params) + _runtime_probes(params) + _server_probes(params)
     wanted = set(params.get("checks") or CHECKS)
     found = run_probes([probe for probe in probes if wanted.intersection(probe.checks)])
     return [finding for finding in found if finding["check"] in wanted]
-
-
-def measure_host(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
-    """Measure only the host: disk, inodes, memory, load."""
-    return run_probes(host_probes(params))
-
-
-def host_probes(params: Mapping[str, Any]) -> List[Probe]:
-    """Return the probes of a host; `params` has thresholds, timeout (s) and the paths to measure."""
-    limits, seconds = params["thresholds"], params["timeout"]
-    probes = [
-        Probe(("memory",), lambda: host.measure_memory(limits), seconds),
-        Probe(("load",), lambda: host.measure_load(limits), seconds),
-    ]
-    path, root = params.get("data_path"), params.get("docker_root")
-    if path:
-        # A file system that does not answer (a dead network mount) is itself the failure.
-        probes.insert(
-            0, Probe(("data_disk",), lambda: host.measure_disk("data_disk", path, limits), seconds, "fail")
-        )
-        probes.insert(
-            1,
-            Probe(
-                ("data_inodes",), lambda: host.measure_inodes("data_inodes", path, limits), seconds, "fail"
-            ),
-        )
-    if root:
-        probes.append(
-            Probe(("docker_disk",), lambda: host.measure_disk("docker_disk", root, limits), seconds, "fail")
-        )
-    return probes
 
 
 def _runtime_probes(params: Mapping[str, Any]) -> List[Probe]:

@@ -7,9 +7,10 @@ from __future__ import annotations
 __metaclass__ = type
 
 import os
-from typing import Any, Dict, Iterator, Mapping
+from typing import Any, Dict, Iterator, List, Mapping
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_probes
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import above, below, worse
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import size
 
@@ -120,3 +121,32 @@ def measure_load(limits: Limits) -> Findings:
         observed={"1m": one, "5m": five, "15m": fifteen, "cores": cores, "per_core": round(five / cores, 2)},
         expected={"per_core_below": limits["load_warn"]},
     )
+
+
+def measure_host(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """Measure only the host: disk, inodes, memory, load."""
+    return run_probes(host_probes(params))
+
+
+def host_probes(params: Mapping[str, Any]) -> List[Probe]:
+    """Return the probes of a host; `params` has thresholds, timeout (s) and the paths to measure."""
+    limits, seconds = params["thresholds"], params["timeout"]
+    probes = [
+        Probe(("memory",), lambda: measure_memory(limits), seconds),
+        Probe(("load",), lambda: measure_load(limits), seconds),
+    ]
+    path, root = params.get("data_path"), params.get("docker_root")
+    if path:
+        # A file system that does not answer (a dead network mount) is itself the failure.
+        probes.insert(
+            0, Probe(("data_disk",), lambda: measure_disk("data_disk", path, limits), seconds, "fail")
+        )
+        probes.insert(
+            1,
+            Probe(("data_inodes",), lambda: measure_inodes("data_inodes", path, limits), seconds, "fail"),
+        )
+    if root:
+        probes.append(
+            Probe(("docker_disk",), lambda: measure_disk("docker_disk", root, limits), seconds, "fail")
+        )
+    return probes

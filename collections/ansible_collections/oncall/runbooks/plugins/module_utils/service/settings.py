@@ -15,7 +15,6 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     OncallError,
     UsageError,
 )
-from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import span
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.consumers import (
     described,
@@ -24,6 +23,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.consumers 
     start_again,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.env_file import EnvFile
+from ansible_collections.oncall.runbooks.plugins.module_utils.service.pending import pending_changes, utc
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.preimage import (
     Preimage,
     digest_of,
@@ -88,7 +88,7 @@ def _alone(params: Params) -> None:
             raise ConflictError(
                 "change %s" % kept.path,
                 got="%s is set for a limited time by run %s, until %s"
-                % (kept.keys, kept.run, _utc(kept.until)),
+                % (kept.keys, kept.run, utc(kept.until)),
                 next_step="take that back first: runbook undo %s" % kept.run,
             )
 
@@ -103,7 +103,7 @@ def _predicted(
     text = "%s; started again in this order: %s" % (what, names_of(consumers))
     minutes = params["for_minutes"]
     if minutes and changed:
-        until = _utc(time.time() + minutes * 60)
+        until = utc(time.time() + minutes * 60)
         text += "; the host itself takes all of it back after %s, about %s" % (span(minutes * 60), until)
     secret = set(params["secrets"] or {})
     result: Dict[str, Any] = {
@@ -203,11 +203,7 @@ def _put_back(kept: Preimage, exc: OncallError) -> None:
 def _schedule_of(kept: Preimage) -> Optional[Dict[str, Any]]:
     if kept.until is None:
         return None
-    return dict(kept.scheduled, until=_utc(kept.until), armed=is_armed(kept))
-
-
-def _utc(moment: Optional[float]) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment)) if moment else "an operator undoes it"
+    return dict(kept.scheduled, until=utc(kept.until), armed=is_armed(kept))
 
 
 def undo_settings(params: Params, *, check_mode: bool) -> Dict[str, Any]:
@@ -221,25 +217,3 @@ def undo_settings(params: Params, *, check_mode: bool) -> Dict[str, Any]:
 def pending_settings(params: Params) -> Dict[str, Any]:
     """Return the module's result: which changes are in place for a limited time."""
     return {"changed": False, "findings": pending_changes(params["private_dir"])}
-
-
-def pending_changes(private_dir: str) -> List[Dict[str, Any]]:
-    """Return a finding for each change that is only for a time, and an ok one when there is none."""
-    found = [_pending(kept) for kept in open_changes(private_dir) if kept.until is not None]
-    return found or [finding("settings_temporary", "ok", "No setting is changed for a limited time.")]
-
-
-def _pending(kept: Preimage) -> Dict[str, Any]:
-    armed, late = is_armed(kept), time.time() > (kept.until or 0) + 60
-    status = "warn" if armed and not late and not kept.problem else "fail"
-    text = "%s of %s is changed until %s by run %s" % (kept.keys, kept.path, _utc(kept.until), kept.run)
-    if status == "fail":
-        why = kept.problem or ("its time is over" if late else "nothing is left that would take it back")
-        text += ", but %s Next: runbook undo %s" % (why.rstrip(".") + ".", kept.run)
-    return finding(
-        "settings_temporary",
-        status,
-        text.rstrip(".") + ".",
-        observed={"keys": sorted(kept.made), "until": _utc(kept.until), "armed": armed, "run": kept.run},
-        expected={"armed": True},
-    )
