@@ -42,6 +42,12 @@ class Engine:
             self.environment = dict(os.environ)
             if self._answers():
                 return
+        self.start_own()
+
+    def start_own(self) -> None:
+        """Start an engine that nobody else uses; raise NoEngineError."""
+        if shutil.which("docker") is None:
+            raise NoEngineError("there is no program docker (package docker.io)")
         program = shutil.which("dockerd") or "/usr/sbin/dockerd"
         if os.geteuid() != 0 or not Path(program).exists():
             raise NoEngineError(

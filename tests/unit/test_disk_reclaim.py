@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError, VerificationError
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes import reclaim as reclaim_module
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim import reclaim
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim import measure, reclaim
 
 
 @pytest.fixture
@@ -92,6 +93,89 @@ def test_an_emptied_log_leaves_its_end_as_evidence(tmp_path: Path, small_disk: A
     assert "FATAL" in text
     assert "canary" not in text
     assert Path(evidence["path"]).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_candidate_that_names_nothing_is_refused(tmp_path: Path, small_disk: Any) -> None:
+    small_disk(1)
+    candidate = {"paths": [], "older_than_hours": 0.0, "action": "remove"}
+    with pytest.raises(UsageError, match="paths, images or build_cache"):
+        reclaim(options(tmp_path, candidates=[candidate]), check_mode=True)
+
+
+def test_whether_it_would_be_enough_is_a_finding(tmp_path: Path, small_disk: Any) -> None:
+    file = dump(tmp_path / "a.sql")
+    for missing, status in ((0, "ok"), (4096, "ok"), (10**12, "fail")):
+        small_disk(missing)
+        found = measure(options(tmp_path))
+        assert (found["check"], found["status"]) == ("disk_reclaimable", status)
+    assert measure(options(tmp_path / "none"))["status"] == "unknown"
+    assert file.exists()
+
+
+def image(number: int, *tags: str, created: str, **more: Any) -> dict[str, Any]:
+    """Return what an engine tells of an image."""
+    return {"Id": f"sha256:{number:064d}", "RepoTags": list(tags), "Created": created, "Config": {}, **more}
+
+
+FAKE_ENGINE = """#!/bin/sh
+echo "$@" >> {folder}/calls
+case "$1 $2" in
+  "info --format") echo {folder} ;;
+  "ps --all") case "$*" in *filter*) ;; *) echo c1 ;; esac ;;
+  "inspect --type") echo sha256:{used:064d} ;;
+  "image ls") cat {folder}/ids ;;
+  "image inspect") cat {folder}/images ;;
+  "system df") cat {folder}/df ;;
+  "image rm") ;;
+  *) echo "unexpected: $*" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def fake_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program that answers as docker's does; the real engine has tests of its own."""
+    images = [
+        image(1, "r.invalid:5000/api:1", created="2020-01-01T00:00:00Z"),
+        image(2, "r.invalid:5000/api:2", created="2020-01-02T00:00:00Z"),
+        image(
+            3,
+            "r.invalid:5000/api:3",
+            created="2020-01-03T00:00:00Z",
+            RepoDigests=["r.invalid:5000/api@sha256:1"],
+        ),
+        image(4, "web:1", created="2020-01-01T00:00:00Z"),
+        image(5, "web:2", created="2020-01-02T00:00:00Z", Parent=f"sha256:{4:064d}"),
+        # Made long ago, pulled today.
+        image(6, "old:1", created="2020-01-01T00:00:00Z", Metadata={"LastTagTime": "2999-01-01T00:00:00.5Z"}),
+        image(7, created="2019-01-01T00:00:00Z"),
+        image(8, created="2019-01-02T00:00:00Z"),
+    ]
+    (tmp_path / "ids").write_text("".join(f"{one['Id']}\n" for one in images))
+    (tmp_path / "images").write_text(json.dumps(images))
+    sizes = [{"ID": one["Id"], "UniqueSize": "1.5MB"} for one in images]
+    (tmp_path / "df").write_text(json.dumps({"Images": sizes}))
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(FAKE_ENGINE.format(folder=tmp_path, used=5))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def test_images_of_a_rollback_stay_and_only_images_are_removed(
+    fake_engine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [10**9]
+    monkeypatch.setattr(reclaim_module, "missing_bytes", lambda path, goal: answers.pop() if answers else 0)
+    rules = {"engine": "docker", "keep_releases": 1, "keep": ["api:2$"]}
+    candidate = {"paths": [], "images": rules, "older_than_hours": 24.0, "action": "remove"}
+    done = reclaim(options(fake_engine, candidates=[candidate]), check_mode=False)
+    assert [one["path"] for one in done["items"]] == ["0" * 12, "r.invalid:5000/api:1"]
+    assert sum(one["bytes"] for one in done["items"]) == 3_000_000
+    calls = (fake_engine / "calls").read_text().splitlines()
+    changing = [c for c in calls if c.split()[1] == "rm" or "prune" in c]
+    assert changing == [f"image rm sha256:{7:064d}", "image rm r.invalid:5000/api:1"]
 
 
 def test_a_relative_glob_is_refused(tmp_path: Path, small_disk: Any) -> None:

@@ -15,8 +15,11 @@ description:
   - Goes through O(candidates) in order, the oldest files first, and stops as soon as O(goal_percent) is free.
   - Touches regular files only, on the file system of O(path) only, never through a symbolic link.
   - Never touches anything inside a PostgreSQL data directory, whatever a glob says.
-  - Never asks a container engine to prune.
+  - Removes container images one by one where they are declared, each only if nothing needs it. Containers,
+    volumes and networks are never touched, and nothing is pruned but, where it is declared, the build cache.
   - Verifies that the bytes came free. A goal that was not met is a failure that says what is left to do.
+extends_documentation_fragment:
+  - oncall.runbooks.reclaim
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
 attributes:
@@ -32,39 +35,6 @@ attributes:
     support: full
     details: It does nothing once enough is free.
 options:
-  path:
-    description: Path on the file system that has to get space.
-    type: path
-    required: true
-  goal_percent:
-    description: Free space in percent at which it stops.
-    type: float
-    default: 20
-  candidates:
-    description: What may go, in order.
-    type: list
-    elements: dict
-    required: true
-    suboptions:
-      paths:
-        description: Globs of absolute paths.
-        type: list
-        elements: str
-        required: true
-      older_than_hours:
-        description: Only files that have not changed for so long.
-        type: float
-        default: 24
-      action:
-        description: Remove the file, or empty it (for a file that a process keeps open) after its end was kept.
-        type: str
-        choices: [remove, truncate]
-        default: remove
-  protected:
-    description: Folders in which nothing is ever touched.
-    type: list
-    elements: path
-    default: []
   evidence_dir:
     description: Folder on the target, on a file system with room, for the ends of emptied files.
     type: path
@@ -80,11 +50,13 @@ EXAMPLES = r"""
       - paths: [/var/lib/docker/containers/*/*-json.log]
         action: truncate
         older_than_hours: 0
+      - images: {keep_releases: 2, keep: [postgres]}
+        older_than_hours: 168
 """
 
 RETURN = r"""
 items:
-  description: Each file that was, or would be, removed or emptied, with its size in bytes.
+  description: Each thing that was, or would be, removed or emptied, with what it gives back in bytes.
   returned: always
   type: list
   elements: dict
@@ -107,27 +79,13 @@ undo:
   type: dict
 """
 
-from typing import Any, Dict
-
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim import reclaim
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim import RECLAIM_SPEC, reclaim
 
 
 def main() -> None:
     """Validate the options, free the space, exit."""
-    candidate: Dict[str, Any] = {
-        "paths": {"type": "list", "elements": "str", "required": True},
-        "older_than_hours": {"type": "float", "default": 24.0},
-        "action": {"type": "str", "choices": ["remove", "truncate"], "default": "remove"},
-    }
-    spec: Dict[str, Any] = {
-        "path": {"type": "path", "required": True},
-        "goal_percent": {"type": "float", "default": 20.0},
-        "candidates": {"type": "list", "elements": "dict", "required": True, "options": candidate},
-        "protected": {"type": "list", "elements": "path", "default": []},
-        "evidence_dir": {"type": "path"},
-    }
-    run_module(spec, reclaim)
+    run_module(dict(RECLAIM_SPEC, evidence_dir={"type": "path"}), reclaim)
 
 
 if __name__ == "__main__":

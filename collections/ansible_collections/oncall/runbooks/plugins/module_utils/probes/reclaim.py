@@ -11,10 +11,20 @@ import hashlib
 import os
 import stat
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError, VerificationError
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
+    OncallError,
+    UsageError,
+    VerificationError,
+)
+from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim_images import (
+    Engine,
+    removable,
+    same_disk,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub import scrub
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.tail import tail_file
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import plural, size
@@ -22,19 +32,49 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units impor
 # The end of each emptied file that is kept; the disk is full, so it has to be little.
 KEPT = 64 * 1024
 
+_ENGINE = {"type": "str", "default": "docker"}
+RECLAIM_SPEC: Dict[str, Any] = {
+    "path": {"type": "path", "required": True},
+    "goal_percent": {"type": "float", "default": 20.0},
+    "candidates": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "paths": {"type": "list", "elements": "str", "default": []},
+            "images": {
+                "type": "dict",
+                "options": {
+                    "engine": _ENGINE,
+                    "keep_releases": {"type": "int", "default": 2},
+                    "keep": {"type": "list", "elements": "str", "default": []},
+                },
+            },
+            "build_cache": {"type": "dict", "options": {"engine": _ENGINE}},
+            "older_than_hours": {"type": "float", "default": 24.0},
+            "action": {"type": "str", "choices": ["remove", "truncate"], "default": "remove"},
+        },
+    },
+    "protected": {"type": "list", "elements": "path", "default": []},
+}
+
 
 @dataclass(frozen=True)
 class Item:
-    """One file that may go: `bytes` is what it takes on the disk, `changed` its last change (Unix time)."""
+    """One thing that may go: `bytes` is what it gives back, `changed` its last change (Unix time).
+
+    `path` is the file; of an image its names, of the build cache the engine's program. `more` is told of it.
+    """
 
     path: str
     action: str
     bytes: int
     changed: float
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> Dict[str, Any]:
         """The same as plain data."""
-        return {"path": self.path, "action": self.action, "bytes": self.bytes}
+        return {"path": self.path, "action": self.action, "bytes": self.bytes, **self.more}
 
 
 def reclaim(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
@@ -50,13 +90,47 @@ def reclaim(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
         return result
     before = _free(path)
     for item in chosen:
-        result["evidence"] += _apply(item, params.get("evidence_dir"))
+        _apply_one(item, params, result)
     if chosen:
         os.sync()
     result["freed"] = _free(path) - before
     if missing_bytes(path, goal) > 0:
-        raise _short(path, goal, result["freed"])
+        error = _short(path, goal, result["freed"])
+        error.changed = bool(chosen)
+        raise error
     return result
+
+
+def measure(params: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the finding `disk_reclaimable`: whether what is declared disposable is enough for the goal."""
+    path, goal = params["path"], params["goal_percent"]
+    try:
+        missing = missing_bytes(path, goal)
+        chosen = _choose(params, missing)
+    except (OncallError, OSError) as exc:
+        said = exc.message if isinstance(exc, OncallError) else "Could not look at %s: %s." % (path, exc)
+        return finding("disk_reclaimable", "unknown", said, observed={"path": path})
+    total = sum(item.bytes for item in chosen)
+    observed = {"path": path, "missing": max(0, missing), "reclaimable": total, "items": len(chosen)}
+    if missing <= 0:
+        summary = "%g %% of %s are free; nothing has to go." % (goal, path)
+        return finding("disk_reclaimable", "ok", summary, observed=observed)
+    status = "ok" if total >= missing else "fail"
+    summary = "%s are missing to %g %% free on %s; what is declared disposable gives back %s." % (
+        size(missing),
+        goal,
+        path,
+        size(total),
+    )
+    return finding("disk_reclaimable", status, summary, observed=observed, expected={"reclaimable": missing})
+
+
+def _apply_one(item: Item, params: Mapping[str, Any], result: Dict[str, Any]) -> None:
+    try:
+        result["evidence"] += _apply(item, params.get("evidence_dir"))
+    except OncallError as exc:
+        # An image that a container has come to use meanwhile stays; whether it is enough is seen in the end.
+        result.setdefault("warnings", []).append(exc.message)
 
 
 def _free(path: str) -> int:
@@ -76,6 +150,8 @@ def _choose(params: Mapping[str, Any], missing: int) -> List[Item]:
     device = os.stat(params["path"]).st_dev
     chosen: Dict[str, Item] = {}
     for candidate in params["candidates"]:
+        if missing <= 0:
+            break
         for item in sorted(_matches(candidate, device, params["protected"]), key=lambda one: one.changed):
             if missing <= 0:
                 break
@@ -86,6 +162,33 @@ def _choose(params: Mapping[str, Any], missing: int) -> List[Item]:
 
 
 def _matches(candidate: Mapping[str, Any], device: int, protected: Sequence[str]) -> Iterator[Item]:
+    if candidate.get("images"):
+        return _images(candidate, device)
+    if candidate.get("build_cache"):
+        return _build_cache(candidate, device)
+    if not candidate.get("paths"):
+        next_step = "give it paths, images or build_cache"
+        raise UsageError("free space", on="candidates", got="one of them names nothing", next_step=next_step)
+    return _files(candidate, device, protected)
+
+
+def _images(candidate: Mapping[str, Any], device: int) -> Iterator[Item]:
+    rules = candidate["images"]
+    engine = Engine(rules["engine"])
+    for one in removable(engine, rules, candidate["older_than_hours"]) if same_disk(engine, device) else []:
+        told = {"id": one.id, "tags": list(one.tags), "digests": list(one.digests), "engine": engine.program}
+        yield Item(one.name, "remove_image", one.unique, one.since, told)
+
+
+def _build_cache(candidate: Mapping[str, Any], device: int) -> Iterator[Item]:
+    engine = Engine(candidate["build_cache"]["engine"])
+    count = engine.cache() if same_disk(engine, device) else 0
+    if count:
+        told = {"engine": engine.program, "older_than_hours": candidate["older_than_hours"]}
+        yield Item("build cache", "clear_build_cache", count, 0.0, told)
+
+
+def _files(candidate: Mapping[str, Any], device: int, protected: Sequence[str]) -> Iterator[Item]:
     limit = time.time() - candidate["older_than_hours"] * 3600
     for pattern in candidate["paths"]:
         if not os.path.isabs(pattern) or ".." in pattern.split("/"):
@@ -115,8 +218,8 @@ def is_protected(path: str, protected: Sequence[str]) -> bool:
 
 def _predicted(goal: float, missing: int, chosen: List[Item]) -> Dict[str, Any]:
     total = sum(item.bytes for item in chosen)
-    text = "%s with %s go; %s are missing to %g %% free" % (
-        plural(len(chosen), "file"),
+    text = "%s go, with about %s; %s are missing to %g %% free" % (
+        _counted(chosen),
         size(total),
         size(max(0, missing)),
         goal,
@@ -130,7 +233,7 @@ def _predicted(goal: float, missing: int, chosen: List[Item]) -> Dict[str, Any]:
             "summary": text,
             "bytes": total,
             "enough": total >= missing,
-            "data_loss": "the files listed" if chosen else "none",
+            "data_loss": _loss(chosen),
         },
         "diff": {
             "before": "".join("%s %s %d\n" % (i.action, i.path, i.bytes) for i in chosen),
@@ -139,13 +242,37 @@ def _predicted(goal: float, missing: int, chosen: List[Item]) -> Dict[str, Any]:
     }
     if chosen:
         result["undo"] = {
-            "summary": "Removed and emptied files cannot be brought back.",
+            "summary": "What was removed cannot be brought back; images with a digest can be pulled again.",
             "reversible": False,
         }
     return result
 
 
+def _counted(chosen: Sequence[Item]) -> str:
+    images = sum(item.action == "remove_image" for item in chosen)
+    caches = sum(item.action == "clear_build_cache" for item in chosen)
+    files = len(chosen) - images - caches
+    parts = [plural(files, "file")] if files or not chosen else []
+    parts += [plural(images, "image")] if images else []
+    return " and ".join([*parts, *(["the build cache"] if caches else [])])
+
+
+def _loss(chosen: Sequence[Item]) -> str:
+    lost = [item for item in chosen if item.action == "remove_image" and not item.more["digests"]]
+    if lost:
+        return "what is listed; %s came from no registry and cannot be pulled again" % plural(
+            len(lost), "image"
+        )
+    return "the files listed" if chosen else "none"
+
+
 def _apply(item: Item, folder: Optional[str]) -> List[Dict[str, Any]]:
+    if item.action == "remove_image":
+        Engine(item.more["engine"]).remove(item.more["id"], item.more["tags"])
+        return []
+    if item.action == "clear_build_cache":
+        Engine(item.more["engine"]).clear_cache(item.more["older_than_hours"])
+        return []
     if item.action == "remove":
         os.unlink(item.path)
         return []
