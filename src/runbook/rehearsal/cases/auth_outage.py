@@ -49,7 +49,7 @@ _SYMPTOMS = (
         services.another_secret("auth"),
         services.start("auth"),
         expects="recreate-auth",
-        finds=("service_settings", "token_accepted"),
+        finds=("token_accepted",),
     ),
     Symptom(
         "secret-lost",
