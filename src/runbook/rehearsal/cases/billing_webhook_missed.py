@@ -1,0 +1,139 @@
+"""billing-webhook-missed: somebody has paid, and Roost does not know it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runbook.rehearsal import seed
+from runbook.rehearsal.cases.base import Case, Symptom
+from runbook.rehearsal.processes import StandInError
+from runbook.rehearsal.stack import Stack
+from runbook.rehearsal.symptoms import stripe
+
+_SYMPTOMS = (
+    Symptom(
+        "webhook-lost",
+        "somebody paid while the handler failed: the event is pending, he has no service",
+        stripe.lose(),
+        expects="resend-event",
+        finds=("billing_missed", "billing_webhook_pending"),
+    ),
+    Symptom(
+        "webhooks-lost",
+        "four people paid while the handler failed",
+        stripe.lose(4),
+        expects="resend-event",
+        finds=("billing_missed", "billing_webhook_pending"),
+    ),
+    Symptom(
+        "event-swallowed",
+        "the handler noted the event and did nothing: sent again it would be taken for a repetition",
+        stripe.lose(swallow=True),
+        expects="activate-subscriber",
+        finds=("billing_missed",),
+        damages=True,
+        undoes=True,
+    ),
+    Symptom(
+        "endpoint-disabled",
+        "Stripe has disabled the webhook endpoint: nothing is delivered any more",
+        stripe.set_endpoint("disabled"),
+        stripe.set_endpoint("enabled"),
+        expects="enable-endpoint",
+        finds=("billing_webhook_endpoint",),
+        damages=True,
+        undoes=True,
+    ),
+    Symptom(
+        "stripe-busy",
+        "an event was lost, and Stripe refuses some requests",
+        stripe.hurry,
+        stripe.calm,
+        expects="resend-event",
+        finds=("billing_missed",),
+    ),
+)
+
+
+class BillingWebhookMissed(Case):
+    """Outside is whoever paid: his token has to work. The picture is every row of billing's."""
+
+    runbook = "billing-webhook-missed"
+    parts = frozenset({"database", "services", "stripe"})
+    default = "webhook-lost"
+    symptoms = _SYMPTOMS
+
+    def problem_outside(self, stack: Stack) -> str:
+        """Use the tokens of everybody who has bought."""
+        for one in stripe.buyers(stack):
+            refusal = stripe.refused(stack, one.token)
+            if one.paid and refusal:
+                return f"subscriber {one.subscriber} has paid and gets {refusal}"
+            if not one.paid and not refusal:
+                return f"subscriber {one.subscriber} has not paid and is served"
+            if not stripe.refused(stack, one.stolen):
+                return f"a stolen token of subscriber {one.subscriber} works again"
+        if stripe.endpoint(stack)["status"] != "enabled":
+            return "the webhook endpoint is disabled: whoever pays now has no service"
+        return ""
+
+    def healthy(self, stack: Stack) -> str:
+        """See an event arrive, and leave a checkout that is complete and not paid, which nobody missed."""
+        stripe.buy(stack)
+        stripe.buy(stack, payment_status="unpaid")
+        return super().healthy(stack)
+
+    def picture(self, stack: Stack) -> dict[str, Any]:
+        """Take every row of subscribers, subscriptions and tokens, and the endpoint's status."""
+        return {**_rows(stack), "the webhook endpoint": stripe.endpoint(stack)["status"]}
+
+    def verified(self, stack: Stack, fault: Symptom, before: Any) -> list[str]:
+        """Also see that nothing but the rows of those who paid is another, and that a new event arrives."""
+        ours = {f"subscriber {one.subscriber}" for one in stripe.buyers(stack)}
+        now, found = self.picture(stack), []
+        for name in before:
+            if name not in ours | {"the webhook endpoint"} and before[name] != now.get(name):
+                found.append(f"{name} is not what it was")
+        problem = self.problem_outside(stack)
+        if fault.expects == "enable-endpoint" and not problem:
+            try:
+                stripe.buy(stack)
+            except StandInError as error:
+                problem = str(error)
+        return [*found, *([f"outside still sees: {problem}"] if problem else [])]
+
+    def differences(self, before: Any, after: Any, *, undone: bool = False) -> list[str]:
+        """Compare what was there before; whoever bought since does not count."""
+        return super().differences(before, {name: after.get(name) for name in before}, undone=undone)
+
+    @property
+    def proof(self) -> str:
+        """What was seen."""
+        return "whoever paid is served, stolen tokens are refused, and no other row is another"
+
+
+def _rows(stack: Stack) -> dict[str, Any]:
+    """Return the digest of the tables without notes, and the rows of each buyer by themselves."""
+    ids = [int(one.subscriber) for one in stripe.buyers(stack)] or [0]
+    taken: dict[str, Any] = {}
+    for table, key, columns in (
+        ("public.subscribers", "id", "id, email, status, stripe_customer_id, force_password_reset"),
+        ("public.subscriptions", "subscriber_id", "id, status, stripe_subscription_id, period, price"),
+        ("public.api_tokens", "subscriber_id", "id, revoked_at, revoked_reason"),
+        ("public.refresh_tokens", "subscriber_id", "id, revoked_at, revoked_reason"),
+        ("public.owl_sessions", "subscriber_id", "id, revoked_at, revoked_reason"),
+    ):
+        hashed = f"coalesce(sum(hashtextextended(({columns})::text, 0)::numeric), 0)::text"
+        rows = stack.server().execute(
+            f"SELECT {key} = ANY(%s), CASE WHEN {key} = ANY(%s) THEN {key} END, count(*), {hashed}"  # noqa: S608
+            f" FROM {table} GROUP BY 1, 2",
+            (ids, ids),
+            database=seed.DATABASE,
+        )
+        for ours, number, count, digest in rows:
+            name = f"subscriber {number}" if ours else f"the rest of {table}"
+            taken.setdefault(name, {})[table] = [count, digest]
+    return taken
+
+
+CASE = BillingWebhookMissed
