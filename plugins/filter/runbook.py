@@ -15,7 +15,19 @@ from ansible import constants as C  # noqa: N812 - Ansible's own name for it
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from runbook_engine import approval, current, gate, origin, recommend, reduce, request, resume, undo
+from runbook_engine import (
+    approval,
+    current,
+    gate,
+    origin,
+    recommend,
+    record,
+    reduce,
+    request,
+    resume,
+    state,
+    undo,
+)
 from runbook_engine.errors import EngineError, Refused
 from runbook_engine.plain import plain
 
@@ -103,6 +115,17 @@ def run_result(_unused: Any) -> dict[str, Any]:
     return current.result_so_far()
 
 
+def run_changes(runs: list[str]) -> list[dict[str, Any]]:
+    """Return what the given runs and this one changed, in order: each step with `at`, `name`, `host` and `run`."""
+    read = [record.read(state.existing_run(_state(), str(run))) for run in plain(runs)]
+    return [
+        {"at": step["started_at"], "name": step["name"], "host": step["host"], "run": result["run"]}
+        for result in (*read, current.result_so_far())
+        for step in result["steps"]
+        if step["phase"] == "mitigate" and step["status"] == "changed"
+    ]
+
+
 def _state() -> Path:
     return current.current_run().path.parent.parent
 
@@ -156,4 +179,5 @@ class FilterModule:
             "run_undo": run_undo,
             "run_in_doubt": run_in_doubt,
             "run_result": run_result,
+            "run_changes": run_changes,
         }

@@ -30,7 +30,8 @@ def measure(result: Mapping[str, Any]) -> str:
 
 def mitigate(result: Mapping[str, Any], mitigation: str, apply: bool = False) -> str:
     """Return the command that plans `mitigation`, or applies it; the run's own keeps its parameters."""
-    same = mitigation == result["mitigation"]
+    # A diagnosis has only parameters of the runbook, which every mitigation takes, too.
+    same = result["mitigation"] in (None, mitigation)
     given = [part for k, v in result["parameters"].items() if same for part in ("--param", f"{k}={_text(v)}")]
     asked = ["--mitigation", mitigation, *given, *(["--apply"] if apply else [])]
     return _joined("run", *_names(result), *asked, *_where(result))

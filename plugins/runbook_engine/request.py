@@ -50,7 +50,7 @@ def check_request(
         "group": header["group"],
         "targets": targets,
         "mitigation": mitigation["name"] if mitigation else None,
-        "parameters": _parameters(mitigation, variables, door) if mitigation else {},
+        "parameters": _parameters(header, variables, door) | _parameters(mitigation or {}, variables, door),
         "undo": undo,
         "undo_step": _text(variables, "undo_step"),
         "resumes": resume,
@@ -124,7 +124,7 @@ def _mitigation(header: Mapping[str, Any], name: str | None) -> Mapping[str, Any
 def _check_options(header: Mapping[str, Any], variables: Mapping[str, Any], options: list[str]) -> None:
     """A mistyped option would silently do something else than asked."""
     mitigations = header.get("mitigations") or []
-    declared = {p["name"] for m in mitigations for p in m.get("parameters") or ()}
+    declared = {p["name"] for m in (header, *mitigations) for p in m.get("parameters") or ()}
     owners = {str(m.get("entry_point", "")).split("/")[0].rsplit(".", 1)[-1] for m in mitigations}
     owners |= {name.split("_")[0] for name in variables if "_" in name and name not in options}
     for name in options:
@@ -135,18 +135,16 @@ def _check_options(header: Mapping[str, Any], variables: Mapping[str, Any], opti
             )
 
 
-def _parameters(
-    mitigation: Mapping[str, Any], variables: Mapping[str, Any], door: str | None
-) -> dict[str, Any]:
-    """The values of the mitigation's declared parameters: `{name, type, choices, required, default}` each."""
+def _parameters(owner: Mapping[str, Any], variables: Mapping[str, Any], door: str | None) -> dict[str, Any]:
+    """The values of a runbook's or mitigation's parameters: `{name, type, choices, required, default}` each."""
     values: dict[str, Any] = {}
-    for parameter in mitigation.get("parameters") or []:
+    for parameter in owner.get("parameters") or []:
         name = parameter["name"]
         value = variables.get(name, parameter.get("default"))
         if value in (None, ""):
             if parameter.get("required"):
                 raise UsageError(
-                    f"The mitigation {mitigation['name']} needs {name}.",
+                    f"{owner['name']} needs {name}.",
                     f"give it: {doors.parameter(door, name, '…')}",
                 )
             continue

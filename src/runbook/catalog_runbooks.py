@@ -30,7 +30,7 @@ class Mitigation:
 
 @dataclass(frozen=True)
 class Runbook:
-    """One kind of incident; `path` is its playbook."""
+    """One kind of incident; `path` is its playbook, `parameters` those that a diagnosis takes, too."""
 
     name: str
     title: str
@@ -40,6 +40,7 @@ class Runbook:
     symptoms: tuple[str, ...]
     mitigations: tuple[Mitigation, ...]
     path: Path
+    parameters: tuple[dict[str, Any], ...] = ()
 
     def mitigation(self, name: str) -> Mitigation | None:
         """Return the mitigation called `name`, None when the runbook has none."""
@@ -74,7 +75,13 @@ def read_runbook(path: Path) -> Runbook:
             f"{runbook_name(path)!r}, like the file of the playbook",
         )
     symptoms = tuple(_texts(reader, data.get("symptoms", []), [*steps, "symptoms"]))
-    return Runbook(**texts, symptoms=symptoms, mitigations=_mitigations(reader, data, steps), path=path)
+    return Runbook(
+        **texts,
+        symptoms=symptoms,
+        mitigations=_mitigations(reader, data, steps),
+        path=path,
+        parameters=_parameters(reader, data, steps),
+    )
 
 
 def _header(reader: Reader) -> Any:
@@ -115,9 +122,13 @@ def _mitigation(reader: Reader, value: Any, steps: list[Step]) -> Mitigation:
         raise reader.problem(
             [*steps, "effect"], f"effect is {texts['effect']!r}", "one of " + ", ".join(EFFECTS)
         )
+    return Mitigation(**texts, parameters=_parameters(reader, data, steps))
+
+
+def _parameters(reader: Reader, data: dict[str, Any], steps: list[Step]) -> tuple[dict[str, Any], ...]:
     parameters = data.get("parameters") or []
     if not isinstance(parameters, list) or not all(isinstance(p, dict) and p.get("name") for p in parameters):
         raise reader.problem(
             [*steps, "parameters"], "parameters is no list of mappings", "[{name, type}, ...]"
         )
-    return Mitigation(**texts, parameters=tuple(parameters))
+    return tuple(parameters)

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     system = find_system(project, args.system)
     find_declaration(system, runbook)
     variables = parameters(args.param)
-    _check_variables(variables, args)
+    _check_variables(variables, args, {p["name"] for p in runbook.parameters})
     if args.mitigation:
         variables["mitigation"] = find_mitigation(runbook, args.mitigation).name
     what = args.mitigation or "diagnose"
@@ -102,7 +102,7 @@ def _follow(args: argparse.Namespace, result: Mapping[str, Any], variables: dict
     return go(asked, changing=True)
 
 
-def _check_variables(variables: Mapping[str, Any], args: argparse.Namespace) -> None:
+def _check_variables(variables: Mapping[str, Any], args: argparse.Namespace, general: set[str]) -> None:
     for name in _RESERVED:
         if name in variables:
             raise UsageError(
@@ -112,7 +112,8 @@ def _check_variables(variables: Mapping[str, Any], args: argparse.Namespace) -> 
         raise UsageError(
             "--apply without --mitigation: there is nothing to apply.", "name it: --mitigation NAME"
         )
-    if variables and not args.mitigation:
+    special = [name for name in variables if name not in general]
+    if special and not args.mitigation:
         raise UsageError(
-            "--param without --mitigation: parameters belong to one.", "name it: --mitigation NAME"
+            f"--param {special[0]} without --mitigation: it belongs to one.", "name it: --mitigation NAME"
         )

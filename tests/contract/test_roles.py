@@ -31,7 +31,16 @@ EFFECTS = {
     "oncall.runbooks.backup_health": None,
     "oncall.runbooks.cdn_health": None,
     "oncall.runbooks.billing_reconcile": None,
+    "oncall.runbooks.audit_review": None,
+    "oncall.runbooks.breach_duties": None,
     "ansible.builtin.assert": None,
+    # It copies to the controller.
+    "ansible.builtin.fetch": None,
+    "ansible.builtin.copy": "change",
+    "ansible.builtin.file": "change",
+    "ansible.builtin.template": "change",
+    "oncall.runbooks.evidence_export": "change",
+    "oncall.runbooks.password_reset": "change",
     "oncall.runbooks.cdn_failover": "change",
     "oncall.runbooks.secret_health": None,
     "oncall.runbooks.secret_rotate": "change",
@@ -89,6 +98,8 @@ def test_a_task_that_changes_something_says_so(role: Path, name: str) -> None:
 @pytest.mark.parametrize(("role", "name"), ENTRY_POINTS, ids=lambda v: getattr(v, "name", v))
 def test_every_variable_is_specified_and_used(role: Path, name: str) -> None:
     text = (role / "tasks" / f"{name}.yml").read_text()
+    if "ansible.builtin.template" in text:
+        text += "".join(path.read_text() for path in (role / "templates").glob("*.j2"))
     for option, about in role_tables.specs(role)[name]["options"].items():
         assert option in text, f"{option} is specified for {name} but not used"
         # A role's own name in front of each of its variables does not make them secrets.

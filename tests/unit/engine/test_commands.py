@@ -49,6 +49,11 @@ def test_the_parameters_go_along_with_their_own_mitigation_only() -> None:
     assert "--param" not in commands.mitigate(RESULT, "restart")
 
 
+def test_what_a_diagnosis_was_given_goes_along_with_every_mitigation() -> None:
+    diagnosed = {**RESULT, "mitigation": None, "parameters": {"since": "noon"}}
+    assert "--param since=noon" in commands.mitigate(diagnosed, "restart")
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [("/p/inventories/rehearsal/roost", True), ("/p/inventories/roost", False), ("/rehearsal/roost", False)],

@@ -65,6 +65,15 @@ def _ask(variables: dict[str, Any], **changed: Any) -> dict[str, Any]:
     )
 
 
+def test_a_parameter_of_the_runbook_is_one_of_a_diagnosis_and_of_every_mitigation() -> None:
+    header = {**HEADER, "parameters": [{"name": "since", "type": "str"}]}
+    assert _ask({"since": "noon"}, header=header)["parameters"] == {"since": "noon"}
+    both = {"mitigation": "oil", "drops": "3", "since": "noon"}
+    assert _ask(both, header=header)["parameters"] == {"since": "noon", "drops": "3"}
+    with pytest.raises(UsageError, match="There is no option sinse"):
+        _ask({"sinse": "noon"}, header=header)
+
+
 def test_a_good_request_is_opened_with_what_the_system_declares() -> None:
     opened = _ask({"mitigation": "oil", "drops": "3", "confirm": "barn"})
     assert opened["severity"] == "SEV-1"

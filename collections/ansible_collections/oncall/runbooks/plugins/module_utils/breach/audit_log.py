@@ -59,7 +59,8 @@ GROUP BY 1, 2, 3 HAVING count(*) > {limit} ORDER BY 4 DESC LIMIT 50
 _SUSPECTS = """
 SELECT count(*), min(at), max(at), count(DISTINCT subject) FILTER (WHERE subject IS NOT NULL),
        array_agg(DISTINCT resource) FILTER (WHERE resource IS NOT NULL), array_agg(DISTINCT action),
-       array_agg(DISTINCT address) FILTER (WHERE address IS NOT NULL)
+       array_agg(DISTINCT address) FILTER (WHERE address IS NOT NULL),
+       array_agg(DISTINCT subject) FILTER (WHERE subject IS NOT NULL)
 FROM ({rows}) w
 WHERE at >= {since} AND at < {until} AND (actor_id = ANY({actors}) OR address = ANY({addresses}))
 """
@@ -112,6 +113,7 @@ class SuspectActivity:
     resources: Sequence[str]
     kinds: Sequence[str]
     addresses: Sequence[str]
+    subject_ids: Sequence[str]
 
 
 @dataclass(frozen=True)

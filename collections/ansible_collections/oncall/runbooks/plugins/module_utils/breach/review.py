@@ -149,8 +149,12 @@ def _bursts(
 
 def _affected(done: SuspectActivity, params: Mapping[str, Any], facts: Dict[str, Any]) -> Iterator[Finding]:
     categories = sorted({params["categories"].get(name, name) for name in done.resources})
-    facts["suspects"] = dict(vars(done), first=_iso(done.first), last=_iso(done.last))
-    facts["affected"] = {"subscribers": done.subjects, "categories": categories}
+    shown = dict(vars(done), first=_iso(done.first), last=_iso(done.last))
+    # Ids serve the mitigations; a finding is read, and kept, by people.
+    ids = shown.pop("subject_ids")
+    facts["suspects"] = shown
+    affected = {"subscribers": done.subjects, "categories": categories}
+    facts["affected"] = dict(affected, subject_ids=ids)
     if not done.actions:
         text = "The suspects did nothing in the window: widen it (since), or correct the suspects"
         yield finding("audit_suspects", "warn", text, observed=facts["suspects"])
@@ -159,10 +163,10 @@ def _affected(done: SuspectActivity, params: Mapping[str, Any], facts: Dict[str,
     yield finding("audit_suspects", "fail", text, observed=facts["suspects"])
     if "subject" not in params["columns"] or not params["columns"]["subject"]:
         text = "The audit log does not say whose data was touched: take every subscriber as affected"
-        yield finding("breach_affected", "unknown", text, observed=facts["affected"])
+        yield finding("breach_affected", "unknown", text, observed=affected)
         return
     text = "%d subscribers are affected; data: %s" % (done.subjects, ", ".join(categories) or "not told")
-    yield finding("breach_affected", "fail" if done.subjects else "ok", text, observed=facts["affected"])
+    yield finding("breach_affected", "fail" if done.subjects else "ok", text, observed=affected)
 
 
 def _declared(params: Mapping[str, Any]) -> Finding:
