@@ -169,12 +169,18 @@ def _gate(result: dict[str, Any], data: dict[str, Any]) -> None:
         result["approvals"].append(data["approval"])
 
 
+def _swept(result: dict[str, Any], data: dict[str, Any]) -> None:
+    """What was ended is in the log; a result tells what was not, or where nobody could look."""
+    if data.get("left") or data.get("problem"):
+        result["leftovers"].append({k: data[k] for k in ("host", "left", "problem") if data.get(k)})
+
+
 _TAKEN: dict[str, Callable[[dict[str, Any], dict[str, Any]], None]] = {
     "recommendation": lambda result, data: result.update(recommendation=data),
     "gate": _gate,
     "undo.done": _undone,
     "step.reconciled": _reconciled,
-    "run.swept": lambda result, data: result["leftovers"].append(data),
+    "run.swept": _swept,
 }
 
 

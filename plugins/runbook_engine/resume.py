@@ -57,6 +57,7 @@ def plan_resume(
     """
     results = lineage.family(folder, run)
     _check_resumable(results[0], opened)
+    _check_first(folder, run)
     gone, told = lineage.settled(folder, results[-1]["run"]), reconciled_of(events)
     done: dict[lineage.Identity, dict[str, Any]] = {}
     again: dict[lineage.Identity, dict[str, Any]] = {}
@@ -106,6 +107,16 @@ def _check_resumable(result: Mapping[str, Any], opened: Mapping[str, Any]) -> No
                 "resume",
                 f"Run {run} was for the {what} {result[what]}, not {opened[what]}.",
                 f"resume it as it was: {commands.resume(result)}",
+            )
+
+
+def _check_first(folder: Path, run: str) -> None:
+    for other in lineage.newer(folder, run):
+        if other.get("resumes") == run and other["mode"] == "apply" and other["exit"]["code"] == 0:
+            raise Refused(
+                "resume",
+                f"Run {other['run']} resumed it already: {other['exit']['reason']}",
+                f"see what it did: {commands.about(other, 'show-run', other['run'])}",
             )
 
 

@@ -39,6 +39,14 @@ def exit_of(name: str, reason: str, next_step: str) -> dict[str, Any]:
 
 def decide(result: dict[str, Any]) -> dict[str, Any]:
     """Return the exit of a run, from its reduced result. The first rule that applies decides."""
+    decided = _decided(result)
+    left = "; ".join(f"{k['host']}: {k.get('problem') or ', '.join(k['left'])}" for k in result["leftovers"])
+    if left:
+        decided["reason"] += f" Processes of it may still run on {left}."
+    return decided
+
+
+def _decided(result: dict[str, Any]) -> dict[str, Any]:
     for rule in (_refused, _undecided_change, _failed, _cut_short, _unreachable, _verify_failed):
         found = rule(result)
         if found is not None:

@@ -23,12 +23,14 @@ from runbook_engine.ids import new_run_id
 from runbook.project import Project
 from runbook.runner_environment import child_environment
 from runbook.runner_private import private_folder, swallowed
-from runbook.runner_processes import end_all, interrupt, wait_gone
+from runbook.runner_processes import end_all, interrupt
 from runbook.runner_pty import close_promptly
 from runbook.runner_stop import Stopper
 
 _POLL_S = 0.1
 _GRACE_S = 5.0
+_CLEAN_UP_S = 30.0
+"""Ansible ends what it began on its hosts before it ends itself; a restore drops there what it has half made."""
 _KEPT_LINES = 60
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -105,7 +107,7 @@ def execute(request: Request, observer: Observer) -> Outcome:
         observer.started(folder)
         try:
             job.start()
-            _watch(job, request, stopper, observer, mark)
+            _watch(job, request, stopper, observer, mark, folder)
         finally:
             end_all(mark, _GRACE_S)
             job.join()
@@ -201,12 +203,19 @@ def program(name: str) -> Path:
 
 def _ask_to_stop(folder: state.RunFolder, observer: Observer) -> None:
     """Leave the wish where the engine looks before each step."""
-    if folder.path.is_dir():
-        folder.stop.touch(mode=0o600)
+    _leave_word(folder, "the operator asked for it")
     observer.stopping(now=False)
 
 
-def _watch(job: _Job, request: Request, stopper: Stopper, observer: Observer, mark: str) -> None:
+def _leave_word(folder: state.RunFolder, reason: str) -> None:
+    if folder.path.is_dir():
+        folder.stop.touch(mode=0o600)
+        folder.stop.write_text(reason)
+
+
+def _watch(
+    job: _Job, request: Request, stopper: Stopper, observer: Observer, mark: str, folder: state.RunFolder
+) -> None:
     """Serve the live view until the job has ended or has to end now."""
     deadline = time.monotonic() + request.timeout if request.timeout else None
     while job.is_alive():
@@ -215,9 +224,18 @@ def _watch(job: _Job, request: Request, stopper: Stopper, observer: Observer, ma
             stopper.stop_now(f"the time limit of {request.timeout:g} s is over")
         if stopper.now:
             observer.stopping(now=True)
+            _leave_word(folder, stopper.reason)
             interrupt(mark)
-            wait_gone(mark, _GRACE_S)
+            _wait_for(job, observer)
             return
+        job.join(_POLL_S)
+
+
+def _wait_for(job: _Job, observer: Observer) -> None:
+    """Not for every process: masters of SSH connections live on for a while, and are ended afterwards."""
+    deadline = time.monotonic() + _CLEAN_UP_S
+    while job.is_alive() and time.monotonic() < deadline:
+        observer.poll()
         job.join(_POLL_S)
 
 

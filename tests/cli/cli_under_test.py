@@ -59,13 +59,13 @@ class Cli:
         return json.loads(self(*args, "--json").stdout)
 
 
-def tiny_project(folder: Path) -> Cli:
-    """The command on a fresh copy of the tiny project in `folder`, whose file says bad."""
+def tiny_project(folder: Path, tree: Path = ROOT) -> Cli:
+    """The command on a fresh copy of the tiny project in `folder`, whose file says bad; `tree` has the rest."""
     made = Cli(folder)
     shutil.copytree(Path(__file__).parent / "fixtures" / "tiny", made.project)
     for name in ("plugins", "collections"):
-        (made.project / name).symlink_to(ROOT / name)
+        (made.project / name).symlink_to(tree / name)
     for name in ("roles", "callback_plugins"):
-        (made.project / "playbooks" / name).symlink_to(ROOT / "playbooks" / name)
+        (made.project / "playbooks" / name).symlink_to(tree / "playbooks" / name)
     made.file.write_text("bad")
     return made

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from runbook_engine import record, state
 from runbook_engine.errors import RecordError
+
+from runbook.rehearsal.ssh_server import SshServer
 
 from .conftest import Engine
 
@@ -90,6 +95,11 @@ def test_asked_to_stop_a_run_ends_its_step_and_begins_no_other(engine: Engine) -
     assert undone.exit == (0, "undone"), undone.output
 
 
+def _seconds() -> str:
+    """About half a minute, exactly as long as nothing else here sleeps."""
+    return f"30.{uuid.uuid4().int % 10**9:09}"
+
+
 def _sleepers(seconds: str) -> list[Path]:
     """Processes that sleep so long: no other test does."""
     return [folder for folder in Path("/proc").glob("[0-9]*") if _argv(folder) == ["sleep", seconds]]
@@ -113,14 +123,14 @@ def test_a_step_that_takes_too_long_is_stopped_with_what_it_began(
     engine: Engine, given: tuple[str, ...], case: str, name: str, expected: tuple[int, str]
 ) -> None:
     mend = ("-e", "mitigation=mend", "-e", "confirm=barn")
-    run = engine.run(*mend, *given, case=case, playbook="fence_down.yml", SLEEP="31.25")
+    run = engine.run(*mend, *given, case=case, playbook="fence_down.yml", SLEEP=(seconds := _seconds()))
     assert run.exit == expected, run.output
     assert f"'{name}' on" in run.result["exit"]["reason"]
     assert "was stopped after 1 s, its time limit" in run.result["exit"]["reason"]
     assert run.result["duration_s"] < 25
     step = next(s for s in run.result["steps"] if s["name"] == name)
     assert step["error"]["kind"] == "timeout"
-    assert not _sleepers("31.25")
+    assert not _sleepers(seconds)
     swept = [e["data"] for e in run.events() if e["type"] == "run.swept"]
     assert {s["host"] for s in swept} == {"front", "back"}
     engine.until_free()
@@ -131,7 +141,7 @@ def test_a_step_that_takes_too_long_is_stopped_with_what_it_began(
 @pytest.mark.parametrize("strike", ["SIGKILL", "SIGTERM"])
 def test_a_run_that_ends_in_a_step_leaves_no_process_of_it(engine: Engine, strike: str) -> None:
     mend = ("-e", "mitigation=mend", "-e", "confirm=barn")
-    seconds = "32.5" if strike == "SIGKILL" else "33.5"
+    seconds = _seconds()
     started = engine.start(*mend, case="slow_wire", playbook="fence_down.yml", SLEEP=seconds)
     _until(lambda: len(_sleepers(seconds)) == 2)
     started.send_signal(signal.Signals[strike])
@@ -140,6 +150,51 @@ def test_a_run_that_ends_in_a_step_leaves_no_process_of_it(engine: Engine, strik
     engine.until_free()
     (folder,) = state.list_runs(engine.state)
     assert _settled(folder)["exit"]["code"] == 21
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """A folder with a name that leaves room for the name of a socket."""
+    with tempfile.TemporaryDirectory(prefix="cp-") as made:
+        yield Path(made)
+
+
+@pytest.fixture
+def over_ssh(engine: Engine, ssh_host: SshServer) -> str:
+    """An inventory whose hosts are reached by SSH."""
+    base = yaml.safe_load((engine.fixtures / "hosts.yml").read_text())
+    del base["all"]["vars"]["ansible_connection"], base["all"]["vars"]["ansible_python_interpreter"]
+    variables = {**ssh_host.ansible_variables(), "ansible_remote_tmp": str(engine.folder / "remote")}
+    base["all"]["children"]["doors"]["hosts"] = {"front": variables, "back": variables}
+    inventory = engine.folder / "over_ssh.yml"
+    inventory.write_text(yaml.safe_dump(base))
+    return str(inventory)
+
+
+@pytest.mark.parametrize(
+    "strike",
+    ["SIGKILL", *(pytest.param(how, marks=pytest.mark.slow) for how in ("SIGTERM", ""))],
+)
+def test_over_ssh_no_process_is_left_on_the_hosts_either(
+    engine: Engine, over_ssh: str, short_folder: Path, strike: str
+) -> None:
+    mend = ("-e", "mitigation=mend", "-e", "confirm=barn", "-e", f"fence_patience={30 if strike else 4}")
+    seconds = _seconds()
+    started = engine.start(
+        *mend, case="slow_wire", playbook="fence_down.yml", inventory=over_ssh, SLEEP=seconds,
+        # As in the project: then no terminal over there ends what the connection leaves.
+        ANSIBLE_PIPELINING="true", ANSIBLE_SSH_CONTROL_PATH_DIR=str(short_folder),
+    )  # fmt: skip
+    _until(lambda: len(_sleepers(seconds)) == 2, 40)
+    if strike:
+        started.send_signal(signal.Signals[strike])
+    started.communicate(timeout=60)
+    _until(lambda: not _sleepers(seconds))
+    engine.until_free(20)
+    (folder,) = state.list_runs(engine.state)
+    result = _settled(folder)
+    assert result["exit"]["code"] == 21
+    assert result["leftovers"] == []
 
 
 def _until(what: Callable[[], bool], seconds: float = 20) -> None:

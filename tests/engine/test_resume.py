@@ -26,14 +26,20 @@ def _resume(engine: Engine, run: str, **more: Any) -> Run:
 @pytest.mark.parametrize(
     "strike",
     [
-        "SIGKILL before Burn the old post",
         "SIGKILL in String the wire front",
         "SIGKILL after Set the post back",
-        "SIGKILL before Look at the fence again",
         "SIGTERM after String the wire front",
-        "SIGINT in Burn the old post back",
         "stop before Burn the old post",
-        "SIGTERM before Look at the fence again",
+        *(
+            pytest.param(strike, marks=pytest.mark.slow)
+            for strike in (
+                "SIGKILL before Set the post",
+                "SIGKILL before Burn the old post",
+                "SIGKILL before Look at the fence again",
+                "SIGINT in Burn the old post back",
+                "SIGTERM before Look at the fence again",
+            )
+        ),
     ],
 )
 def test_wherever_a_run_is_stopped_it_is_resumed_without_doing_anything_twice(
