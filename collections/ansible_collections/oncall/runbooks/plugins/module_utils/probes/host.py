@@ -7,7 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 import os
-from typing import Any, Dict, Iterator, List, Mapping
+from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_probes
@@ -109,18 +109,47 @@ def measure_memory(limits: Limits, root: str = "/proc") -> Findings:
     )
 
 
-def measure_load(limits: Limits) -> Findings:
-    """Yield the load of the last one, five and fifteen minutes against the number of processors."""
+def measure_load(limits: Limits, root: str = "/proc") -> Findings:
+    """Yield the load of the last one, five and fifteen minutes against the number of processors.
+
+    Where the kernel tells it, also how much of the last minute something waited for a processor or the disk:
+    a high load that waits for a full or slow disk is not helped by more processors.
+    """
     one, five, fifteen = os.getloadavg()
     cores = os.cpu_count() or 1
+    waited = {what: _pressure("%s/pressure/%s" % (root, what)) for what in ("cpu", "io")}
+    text = "Load %.2f, %.2f, %.2f (1, 5, 15 min) on %d cores: %.2f per core over 5 min"
+    summary = text % (one, five, fifteen, cores, five / cores)
+    if None not in waited.values():
+        summary += "; something waited for a processor %.0f %%, for the disk %.0f %% of the last minute" % (
+            waited["cpu"],
+            waited["io"],
+        )
     yield finding(
         "load",
         above(five / cores, limits["load_warn"], limits["load_fail"]),
-        "Load %.2f, %.2f, %.2f (1, 5, 15 min) on %d cores: %.2f per core over 5 min."
-        % (one, five, fifteen, cores, five / cores),
-        observed={"1m": one, "5m": five, "15m": fifteen, "cores": cores, "per_core": round(five / cores, 2)},
+        summary + ".",
+        observed={
+            "1m": one,
+            "5m": five,
+            "15m": fifteen,
+            "cores": cores,
+            "per_core": round(five / cores, 2),
+            "waited_cpu_percent": waited["cpu"],
+            "waited_io_percent": waited["io"],
+        },
         expected={"per_core_below": limits["load_warn"]},
     )
+
+
+def _pressure(path: str) -> Optional[float]:
+    """Return the share of the last minute in which some task waited, in percent; None on an older kernel."""
+    try:
+        with open(path, encoding="ascii") as handle:
+            words = dict(word.split("=", 1) for word in handle.readline().split()[1:])
+        return float(words["avg60"])
+    except (OSError, KeyError, ValueError):
+        return None
 
 
 def measure_host(params: Mapping[str, Any]) -> List[Dict[str, Any]]:

@@ -1,0 +1,100 @@
+"""A real program of supervisord is restarted: its own health decides, a broken configuration is seen before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
+from ansible_collections.oncall.runbooks.plugins.modules.service_restart import run
+
+from runbook.rehearsal.processes import wait_until
+
+from .conftest import Supervised
+
+Options = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def options(supervised: Supervised) -> Options:
+    """Return the module's parameters for a program, every option at its default."""
+
+    def make(name: str = "web", **changed: Any) -> dict[str, Any]:
+        return {
+            "runtime": supervised.runtime(name), "health": supervised.health(name), "log_path": "",
+            "database": "", "precheck": [], "recreate": False, "evidence_dir": None, "stop_timeout": 5.0,
+            "timeout": 8.0, **changed,
+        }  # fmt: skip
+
+    return make
+
+
+def test_it_waits_for_the_services_own_health(supervised: Supervised, options: Options) -> None:
+    supervised.log("2026-11-21T10:00:00Z ERROR before for jane.roe@example.org\n")
+    pid = supervised.provider().state().pid
+    done = run(options(), check_mode=False)
+    assert (done["changed"], supervised.provider().state().pid != pid) == (True, True)
+    assert "ERROR before" in done["evidence"][0]["content"]
+    assert "jane.roe" not in done["evidence"][0]["content"]
+
+
+def test_a_service_that_runs_and_is_not_well_is_no_success(supervised: Supervised, options: Options) -> None:
+    supervised.says(status=503, body="starting")
+    with pytest.raises(VerificationError) as caught:
+        run(options(timeout=0.5), check_mode=False)
+    assert caught.value.changed
+    assert "status 503 instead of 200" in caught.value.message
+
+
+@pytest.mark.parametrize("state", ["frozen", "killed", "stopped"])
+def test_it_comes_back_from_every_state(supervised: Supervised, options: Options, state: str) -> None:
+    name = "broken" if state == "stopped" else "web"
+    pid = supervised.provider(name).state().pid
+    if state == "frozen":
+        os.kill(pid, signal.SIGSTOP)
+    if state == "killed":
+        os.kill(pid, signal.SIGKILL)
+        # supervisord starts it again; both are fine for a restart.
+        wait_until(lambda: supervised.provider().state().pid != pid, timeout=8, what="the end")
+    done = run(options(name), check_mode=False)
+    assert done["state"]["well"]
+    if state == "stopped":
+        os.kill(done["state"]["pid"], signal.SIGKILL)
+
+
+def test_check_mode_predicts_and_restarts_nothing(supervised: Supervised, options: Options) -> None:
+    pid = supervised.provider().state().pid
+    planned = run(options(recreate=True), check_mode=True)
+    assert supervised.provider().state().pid == pid
+    assert "settings of its file" in planned["prediction"]["summary"]
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_configuration_that_is_broken_stops_it_before_the_service(
+    supervised: Supervised, options: Options, check_mode: bool
+) -> None:
+    pid = supervised.provider().state().pid
+    argv = ["/bin/sh", "-c", "echo 'no ingress rule, password=canary-of-'the-check >&2; exit 1"]
+    with pytest.raises(OncallError, match="nothing was restarted: no ingress rule") as caught:
+        run(options(precheck=argv), check_mode=check_mode)
+    assert "canary-of-the-check" not in caught.value.message
+    assert (caught.value.changed, supervised.provider().state().pid) == (False, pid)
+    run(options(precheck=["true"]), check_mode=True)
+
+
+def test_a_service_that_does_not_exist_is_named(supervised: Supervised, options: Options) -> None:
+    with pytest.raises(OncallError, match="does not exist"):
+        run(options(runtime=supervised.runtime("nobody")), check_mode=True)
+
+
+def test_recreating_reads_the_settings_again(supervised: Supervised, options: Options) -> None:
+    text = supervised.env_file.read_text().replace("3600", "7200")
+    supervised.env_file.write_text(text)
+    started = time.monotonic()
+    run(options(recreate=True), check_mode=False)
+    assert supervised.provider().read_environment()["AUTH_JWT_EXPIRY"] == "7200"
+    assert time.monotonic() - started < 8
