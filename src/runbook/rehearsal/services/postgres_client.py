@@ -20,14 +20,16 @@ _TIMEOUT_S = 3.0
 _PROTOCOL = 196608
 
 
+# Classes of errors that mean: there is no use in this connection (refused, no login, no room, shutting down).
+_OF_CONNECTIONS = ("", "08", "28", "3D", "53", "57")
+
+
 class DatabaseError(Exception):
     """The database cannot be reached or refused; `code` is its SQLSTATE, "" when it never answered."""
 
     def __init__(self, message: str, code: str = "") -> None:
         self.code = code
-        super().__init__(
-            f"db connection error: {message}" if not code or code[:2] in ("08", "53", "57") else message
-        )
+        super().__init__(f"db connection error: {message}" if code[:2] in _OF_CONNECTIONS else message)
 
 
 class Database:
