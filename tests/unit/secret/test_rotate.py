@@ -14,7 +14,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.secret.health impo
 from ansible_collections.oncall.runbooks.plugins.module_utils.secret.private import PrivateCopy, kept_copies
 from ansible_collections.oncall.runbooks.plugins.module_utils.secret.rotate import Rotation
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.env_file import EnvFile
-from token_service import KEY, OLD, Service
+from token_service import KEY, LOGIN, OLD, Service
 
 Make = Callable[..., Rotation]
 
@@ -250,3 +250,42 @@ def test_status_tells_everything_but_the_value(env_file: Path, tmp_path: Path, r
     assert seen()["secret_stored"] == "warn"
     env_file.unlink()
     assert seen() == {"secret_stored": "fail"}
+
+
+def test_a_login_shows_which_secret_signs(rotation: Make, service: Service, env_file: Path) -> None:
+    check = Check(service.url, kind="login_hs256", login=LOGIN, then=service.url)
+    done = rotation(checks=[check]).rotate(64, check_mode=False)
+    assert done["baseline"][0]["old"] == "accepted"
+    assert done["verified"][0] == {"url": service.url, "good": "accepted", "bad": "refused"}
+    with pytest.raises(OncallError, match="this run has exchanged the secret already"):
+        rotation(checks=[check]).rotate(64, check_mode=False)
+    rotation().release(check_mode=False)
+    service.stale = True
+    with pytest.raises(OncallError, match="The old secret is back"):
+        rotation(checks=[check]).rotate(64, check_mode=False)
+    wrong = Check(
+        service.url, kind="login_hs256", login={"email": "canary@example.com", "password": "canary-x"}
+    )
+    assert wrong.ask(OLD).startswith("the login: status 401")
+
+
+def test_what_a_killed_attempt_left_is_no_obstacle(rotation: Make, env_file: Path, tmp_path: Path) -> None:
+    PrivateCopy(str(tmp_path / "private"), "run-1", KEY).write(OLD, "canary-never-written")
+    rotation().rotate(64, check_mode=False)
+    assert rotation().take_back({}, check_mode=False)["changed"]
+    assert value(env_file) == OLD
+
+
+def test_a_service_that_still_has_the_old_secret_is_found_by_the_token_of_a_login(service: Service) -> None:
+    other = Service(lambda: "canary-another-secret-0123456789abcdef")
+    check = Check(service.url, kind="login_hs256", login=LOGIN, then=other.url)
+    assert check.ask(OLD) == f"{other.url} refuses it"
+    other.server.shutdown()
+    other.server.server_close()
+    assert "nobody listens" in check.ask(OLD)
+
+
+def test_a_login_without_an_account_is_refused_before_anything(service: Service) -> None:
+    given = {"url": service.url, "kind": "login_hs256", "login": {"email": "", "password": ""}}
+    with pytest.raises(OncallError, match="set login to an account"):
+        Check.from_options(given)

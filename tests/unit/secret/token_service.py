@@ -13,7 +13,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.secret.checks import jwt_hs256
 
+LOGIN = {"email": "canary@example.com", "password": "canary-password"}
 KEY = "AUTH_JWT_SECRET"
 OLD = "canary-old-secret-0123456789abcdef0123456789"
 
@@ -39,6 +41,15 @@ class Service:
                 self.send_response(200 if good else 401)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
+
+            def do_POST(self) -> None:
+                given = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                token = jwt_hs256(outer.secret, {"sub": "probe"}, time.time())
+                body = json.dumps({"token": token}).encode()
+                self.send_response(200 if given == LOGIN else 401)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
 
             def log_message(self, *_: Any) -> None:
                 """Nothing."""

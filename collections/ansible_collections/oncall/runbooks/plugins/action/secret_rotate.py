@@ -19,7 +19,7 @@ class ActionModule(ControllerAction):
     """`oncall.runbooks.secret_rotate`."""
 
     MODULE = "oncall.runbooks.secret_rotate"
-    SECRETS = frozenset({"access_key", "secret_key", "session_token"})
+    SECRETS = frozenset({"access_key", "secret_key", "session_token", "login"})
 
     def act(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         """Rotate where the secret lives, and return the result."""

@@ -109,14 +109,29 @@ options:
         type: str
         required: true
       kind:
-        description: A JSON Web Token signed with the secret (HS256), or the secret itself.
+        description:
+          - V(jwt_hs256) sends a JSON Web Token signed with the secret, V(bearer) the secret itself.
+          - V(login_hs256) logs in and sees with which secret the token is signed that comes back, for services that
+            take only tokens which they have issued.
         type: str
-        choices: [jwt_hs256, bearer]
+        choices: [jwt_hs256, bearer, login_hs256]
         default: jwt_hs256
       claims:
         description: Claims of the token. C(iat) and C(exp) are added.
         type: dict
         default: {}
+      login:
+        description: What is posted as JSON to log in, kind V(login_hs256). Never shown or logged.
+        type: dict
+        default: {}
+      token_field:
+        description: Field of the answer to a login that has the token.
+        type: str
+        default: token
+      then:
+        description: Another address that the token of a login is shown to; it must not refuse it.
+        type: str
+        default: ""
       header:
         description: Header that carries the token.
         type: str

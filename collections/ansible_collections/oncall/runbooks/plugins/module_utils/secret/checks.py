@@ -15,16 +15,21 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import VerificationError
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError, VerificationError
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes import http
 
 _LIFETIME = 300  # seconds
 _PAUSE = 0.2  # seconds
 
+KINDS = ("jwt_hs256", "bearer", "login_hs256")
+
 CHECK_SPEC: Dict[str, Any] = {
     "url": {"type": "str", "required": True},
-    "kind": {"type": "str", "choices": ["jwt_hs256", "bearer"], "default": "jwt_hs256"},
+    "kind": {"type": "str", "choices": list(KINDS), "default": "jwt_hs256"},
     "claims": {"type": "dict", "default": {}},
+    "login": {"type": "dict", "default": {}, "no_log": True},
+    "token_field": {"type": "str", "default": "token", "no_log": False},
+    "then": {"type": "str", "default": ""},
     "header": {"type": "str", "default": "Authorization"},
     "prefix": {"type": "str", "default": "Bearer "},
     "accepted": {"type": "list", "elements": "int", "default": [200]},
@@ -39,6 +44,13 @@ def jwt_hs256(secret: str, claims: Mapping[str, Any], now: float) -> str:
     head = _part({"alg": "HS256", "typ": "JWT"}) + "." + _part(body)
     signature = hmac.new(secret.encode(), head.encode(), hashlib.sha256).digest()
     return head + "." + _plain(signature)
+
+
+def signed_with(token: str, secret: str) -> bool:
+    """Whether `token` is a JSON Web Token that was signed with `secret`."""
+    head, _, signature = token.rpartition(".")
+    wanted = _plain(hmac.new(secret.encode(), head.encode(), hashlib.sha256).digest())
+    return bool(head) and hmac.compare_digest(wanted.encode(), signature.encode())
 
 
 def _part(data: Mapping[str, Any]) -> str:
@@ -56,6 +68,9 @@ class Check:
     url: str
     kind: str = "jwt_hs256"
     claims: Mapping[str, Any] = field(default_factory=dict)
+    login: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    token_field: str = "token"  # noqa: S105 - the name of a field
+    then: str = ""
     header: str = "Authorization"
     prefix: str = "Bearer "
     accepted: Tuple[int, ...] = (200,)
@@ -68,17 +83,51 @@ class Check:
         given = {name: options[name] for name in cls.__dataclass_fields__ if options.get(name) is not None}
         for name in ("accepted", "refused"):
             given[name] = tuple(given.get(name) or getattr(cls, name))
-        return cls(**given)
+        made = cls(**given)
+        if made.kind == "login_hs256" and not (made.login and all(made.login.values())):
+            raise UsageError(
+                "check the secret by a login",
+                on=made.url,
+                got="its login is empty or incomplete",
+                next_step="set login to an account that was made for probes",
+            )
+        return made
 
     def ask(self, secret: str) -> str:
         """Return `accepted`, `refused`, or a phrase that says what else came back."""
+        if self.kind == "login_hs256":
+            return self._by_login(secret)
         token = secret if self.kind == "bearer" else jwt_hs256(secret, self.claims, time.time())
         known = (*self.accepted, *self.refused)
-        headers = {self.header: self.prefix + token}
-        answer = http.ask(self.url, timeout=self.timeout, expect=http.Expectation(known), headers=headers)
+        answer = self._shown(self.url, token, known)
         if answer.reason:
             return answer.problem
         return "accepted" if answer.status in self.accepted else "refused"
+
+    def _by_login(self, secret: str) -> str:
+        """Log in: a service may take only tokens that it has issued, but what it issues shows its secret."""
+        body = json.dumps(dict(self.login)).encode()
+        sent = {"Content-Type": "application/json"}
+        expect = http.Expectation(self.accepted)
+        answer = http.ask(
+            self.url, timeout=self.timeout, expect=expect, method="POST", headers=sent, body=body
+        )
+        if answer.reason:
+            return "the login: %s" % answer.problem
+        token = str((answer.body or {}).get(self.token_field) or "")
+        if not signed_with(token, secret):
+            return "refused"
+        if not self.then:
+            return "accepted"
+        # Whatever else is the matter there: it is about the token only when the token is refused.
+        taken = self._shown(self.then, token, ())
+        if taken.reason not in ("", "status"):
+            return "%s: %s" % (self.then, taken.problem)
+        return "%s refuses it" % self.then if taken.status in self.refused else "accepted"
+
+    def _shown(self, url: str, token: str, known: Tuple[int, ...]) -> http.Answer:
+        headers = {self.header: self.prefix + token}
+        return http.ask(url, timeout=self.timeout, expect=http.Expectation(known), headers=headers)
 
 
 def baseline(checks: Sequence[Check], old: str) -> List[Dict[str, Any]]:

@@ -12,7 +12,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 
@@ -39,6 +39,7 @@ class PrivateCopy:
     def write(self, old: str, new: str) -> None:
         """Keep `old`, and by which mark `new` is known again; raises OncallError when it cannot."""
         content = json.dumps({"old": old, "new_sha256": digest(new)})
+        self._make_room(old)
         try:
             for folder in (self.root, os.path.dirname(self.path)):
                 os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -55,19 +56,38 @@ class PrivateCopy:
                 next_step="set private_dir to a folder of this user with room",
             ) from None
 
-    def old(self, new: str) -> str:
-        """Return the old secret; raises OncallError when it is gone, or `new` is not what replaced it."""
+    def _make_room(self, old: str) -> None:
+        """Take away what an attempt of the same run left that had changed nothing yet."""
+        if not self.exists():
+            return
+        if self._kept()["old"] != old:
+            raise UsageError(
+                "keep the old secret for an undo",
+                on=self.path,
+                got="this run has exchanged the secret already, and keeps the one from before that",
+                next_step="take it back, or release it, before it is exchanged again",
+                kind="conflict",
+            )
+        self.remove()
+
+    def _kept(self) -> Dict[str, str]:
         try:
             with open(self.path, encoding="utf-8") as handle:
-                kept = json.load(handle)
+                kept: Dict[str, str] = json.load(handle)
+                return kept
         except FileNotFoundError:
             next_step = "rotate again; what is in place now stays good"
             got = "the old secret is not kept (any more)"
             raise UsageError("take the rotation back", on=self.path, got=got, next_step=next_step) from None
         except (OSError, ValueError) as exc:
+            got = type(exc).__name__
             raise OncallError(
-                "take the rotation back", on=self.path, got=type(exc).__name__, next_step="become its owner"
+                "read the private copy", on=self.path, got=got, next_step="become its owner, or delete it"
             ) from None
+
+    def old(self, new: str) -> str:
+        """Return the old secret; raises OncallError when it is gone, or `new` is not what replaced it."""
+        kept = self._kept()
         if kept["new_sha256"] != digest(new):
             raise UsageError(
                 "take the rotation back",
