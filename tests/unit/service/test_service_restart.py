@@ -1,4 +1,4 @@
-"""A real program of supervisord is restarted: its own health decides, a broken configuration is seen before."""
+"""A real program of supervisord is restarted: its own health decides, and a check comes before."""
 
 from __future__ import annotations
 

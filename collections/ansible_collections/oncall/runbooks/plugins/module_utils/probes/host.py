@@ -117,14 +117,12 @@ def measure_load(limits: Limits, root: str = "/proc") -> Findings:
     """
     one, five, fifteen = os.getloadavg()
     cores = os.cpu_count() or 1
-    waited = {what: _pressure("%s/pressure/%s" % (root, what)) for what in ("cpu", "io")}
+    cpu, disk = _pressure("%s/pressure/cpu" % root), _pressure("%s/pressure/io" % root)
     text = "Load %.2f, %.2f, %.2f (1, 5, 15 min) on %d cores: %.2f per core over 5 min"
     summary = text % (one, five, fifteen, cores, five / cores)
-    if None not in waited.values():
-        summary += "; something waited for a processor %.0f %%, for the disk %.0f %% of the last minute" % (
-            waited["cpu"],
-            waited["io"],
-        )
+    if cpu is not None and disk is not None:
+        waits = "; something waited for a processor %.0f %%, for the disk %.0f %% of the last minute"
+        summary += waits % (cpu, disk)
     yield finding(
         "load",
         above(five / cores, limits["load_warn"], limits["load_fail"]),
@@ -135,8 +133,8 @@ def measure_load(limits: Limits, root: str = "/proc") -> Findings:
             "15m": fifteen,
             "cores": cores,
             "per_core": round(five / cores, 2),
-            "waited_cpu_percent": waited["cpu"],
-            "waited_io_percent": waited["io"],
+            "waited_cpu_percent": cpu,
+            "waited_io_percent": disk,
         },
         expected={"per_core_below": limits["load_warn"]},
     )
