@@ -34,15 +34,45 @@ def test_a_record_as_written_verifies(tmp_path: Path) -> None:
     assert record.read(folder) == state.load_result(folder)
 
 
-def test_any_change_of_one_byte_is_found(tmp_path: Path) -> None:
-    folder = _finished(tmp_path)
-    for path in (folder.events, folder.result):
-        good = path.read_bytes()
-        for place in random.Random(7).sample(range(len(good)), 400):
-            path.write_bytes(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
-            with pytest.raises(RecordError):
-                record.verify(folder)
+def _damaged(good: bytes, other: bytes, chance: random.Random) -> bytes:
+    """One random damage: of a byte, of a line, of the end, or with a line of another record."""
+    place, size = chance.randrange(len(good)), chance.randrange(1, 40)
+    lines = good.splitlines(keepends=True)
+    one, two = chance.sample(range(len(lines)), 2)
+    swapped = dict(enumerate(lines)) | {one: lines[two], two: lines[one]}
+    foreign = chance.choice(other.splitlines(keepends=True))
+    return chance.choice(
+        (
+            good[:place] + bytes([good[place] ^ (1 << chance.randrange(8))]) + good[place + 1 :],
+            good[:place] + good[place + size :],
+            good[:place] + good[place : place + size] + good[place:],
+            good[:place] + chance.randbytes(size) + good[place:],
+            good[:place],
+            b"".join(lines[:one] + lines[one + 1 :]),
+            b"".join(swapped[number] for number in range(len(lines))),
+            b"".join([*lines[:one], lines[two], *lines[one:]]),
+            b"".join([*lines[:one], foreign, *lines[one + 1 :]]),
+        )
+    )
+
+
+def test_a_thousand_edits_deletions_swaps_and_cuts_are_all_found(tmp_path: Path) -> None:
+    folder, chance = _finished(tmp_path), random.Random(7)
+    originals = {path: path.read_bytes() for path in (folder.events, folder.result)}
+    other = tmp_path / "other"
+    other.mkdir()
+    foreign = _finished(other).events.read_bytes()
+    tried = 0
+    while tried < 1000:
+        path, good = chance.choice(list(originals.items()))
+        damaged = _damaged(good, foreign, chance)
+        if damaged == good:
+            continue
+        path.write_bytes(damaged)
+        with pytest.raises(RecordError):
+            record.verify(folder)
         path.write_bytes(good)
+        tried += 1
     record.verify(folder)
 
 
