@@ -72,6 +72,22 @@ def test_an_epoch_that_somebody_moved_since_is_left_alone(settings: Owl) -> None
     assert settings.sql(ACTIVE) == [(240,)]
 
 
+def test_an_epoch_that_somebody_moves_in_between_is_said(
+    settings: Owl, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = epoch.Epoch.apply
+
+    def apply(self: Any, *rest: Any) -> bool:
+        settings.sql("UPDATE settings SET moment = clock_timestamp() WHERE name = 'tokens'")
+        return real(self, *rest)
+
+    monkeypatch.setattr(epoch.Epoch, "apply", apply)
+    with pytest.raises(OncallError, match="somebody else changed it") as caught:
+        settings.revoke(epoch=EPOCH)
+    assert caught.value.changed is False
+    assert settings.sql(ACTIVE) == [(240,)]
+
+
 def test_a_later_epoch_is_not_moved_back(settings: Owl) -> None:
     done = settings.revoke(scope="issued_before", issued_before="2025-01-01", epoch=EPOCH)
     assert done["epoch"]["changed"] is False

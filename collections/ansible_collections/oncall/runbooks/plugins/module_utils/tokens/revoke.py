@@ -12,7 +12,11 @@ from dataclasses import replace
 from typing import Any, Dict, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
+    ConflictError,
+    OncallError,
+    UsageError,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import ledger as ledgers
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import plan as plans
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import report
@@ -20,10 +24,9 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.sweep impor
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.undo import restore_tokens
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.work import (
     Pace,
-    only_one,
     read_session,
     server_error,
-    write_session,
+    working,
 )
 
 
@@ -102,12 +105,7 @@ class _Revocation:
     ) -> Dict[str, Any]:
         on_disk = plan.ledger.kind == "file"
         wait = self.params["max_wait_ms"]
-        with (
-            closing(
-                write_session(self.login, self.params["database"], wait, wait_for_disk=on_disk)
-            ) as writer,
-            only_one(writer, self.run),
-        ):
+        with working(self.login, self.params["database"], self.run, wait, wait_for_disk=on_disk) as writer:
             found = plan.ledger.find(reader, self.run)
             if not found:
                 plan.ledger.begin(writer, plan.record)
@@ -124,6 +122,13 @@ class _Revocation:
         if found is None or found.epoch is None:
             plan.ledger.note_epoch(writer, self.run, change)
         self.changed = plan.epoch.apply(writer, change)
+        if not self.changed:
+            raise ConflictError(
+                "set the epoch",
+                on=change["place"],
+                got="somebody else changed it in this moment",
+                next_step="look at it, then revoke under a new run",
+            )
 
     def _sweep(self, reader: Any, writer: Any, plan: plans.Plan, before: Dict[str, report.Counts]) -> None:
         self.sweeper = Sweeper(

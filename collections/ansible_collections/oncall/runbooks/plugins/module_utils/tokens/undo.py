@@ -24,10 +24,9 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import stat
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.tables import TokenTable, describe
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.work import (
     Pace,
-    only_one,
     read_session,
     server_error,
-    write_session,
+    working,
 )
 
 
@@ -108,12 +107,7 @@ class _Restoration:
     def _change(self, reader: Any, record: ledgers.RunRecord, moved: bool) -> None:
         on_disk = self.ledger.kind == "file"
         wait = self.params["max_wait_ms"]
-        with (
-            closing(
-                write_session(self.login, self.params["database"], wait, wait_for_disk=on_disk)
-            ) as writer,
-            only_one(writer, self.run),
-        ):
+        with working(self.login, self.params["database"], self.run, wait, wait_for_disk=on_disk) as writer:
             self._restore_rows(reader, writer)
             if moved and self.epoch and record.epoch:
                 self.changed = self.epoch.restore(writer, record.epoch) or self.changed

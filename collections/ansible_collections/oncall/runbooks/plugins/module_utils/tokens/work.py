@@ -95,6 +95,19 @@ def only_one(session: Any, run: str, patience: float = 5.0) -> Iterator[None]:
             pg.rows(session, "SELECT pg_advisory_unlock(hashtext(%s), hashtext(%s))", names)
 
 
+@contextmanager
+def working(
+    login: pg.Login, database: str, run: str, max_wait_ms: float, *, wait_for_disk: bool
+) -> Iterator[Any]:
+    """Yield the session that changes tokens, alone on this run, and close it."""
+    session = write_session(login, database, max_wait_ms, wait_for_disk=wait_for_disk)
+    try:
+        with only_one(session, run):
+            yield session
+    finally:
+        session.close()
+
+
 class Pace:
     """How many rows one transaction takes: as many as fit into its share of the longest wait."""
 
