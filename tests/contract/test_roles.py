@@ -34,6 +34,7 @@ EFFECTS = {
     "oncall.runbooks.audit_review": None,
     "oncall.runbooks.breach_duties": None,
     "ansible.builtin.assert": None,
+    "ansible.builtin.stat": None,
     # It copies to the controller.
     "ansible.builtin.fetch": None,
     "ansible.builtin.copy": "change",
@@ -43,6 +44,9 @@ EFFECTS = {
     "oncall.runbooks.password_reset": "change",
     "oncall.runbooks.cdn_failover": "change",
     "oncall.runbooks.secret_health": None,
+    "oncall.runbooks.reclaim_health": None,
+    "oncall.runbooks.volume_grow": "irreversible",
+    "oncall.runbooks.filesystem_grow": "irreversible",
     "oncall.runbooks.secret_rotate": "change",
     "oncall.runbooks.service_restart": "change",
     "oncall.runbooks.service_settings": "change",
