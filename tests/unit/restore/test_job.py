@@ -20,7 +20,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore import eve
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.plugin_utils import restore_driver
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver, ProgressFile
-from hand_made import HandSource, chunks, copy, head, login_of, small_dump
+from hand_made import END, HandSource, chunks, copy, head, login_of, small_dump
 
 from runbook.rehearsal.postgres_server import PostgresServer
 
@@ -126,6 +126,30 @@ def test_a_job_restores_and_leaves_nothing(
     assert not Path(started["folder"]).exists()
     assert wait_for(lambda: gone(started["pid"]))
     assert "canary" not in str(result)
+
+
+def test_a_look_waits_on_the_target_and_hears_of_the_end_at_once(options: RestoreOptions) -> None:
+    looks: list[float] = []
+
+    def counted(command: str, in_data: bytes | None = None, executable: str = "/bin/sh") -> dict[str, Any]:
+        if "heartbeat" in command:
+            looks.append(time.monotonic())
+        return shell(command, in_data, executable)
+
+    def two_seconds() -> Iterator[ev.Event]:
+        yield from list(small_dump())[:-1]
+        time.sleep(2)
+        yield END
+
+    url = {"daily/x.sql.gz": "http://127.0.0.1:1/x?X-Amz-Signature=canary-signature"}
+    started = start(options, two_seconds)
+    began = time.monotonic()
+    progress = ProgressFile("", "", "")
+    result = Driver(counted, started, lambda wants, state: url, renew_every=60, progress=progress).follow()
+    assert result.get("failed") is None, result
+    took = time.monotonic() - began
+    assert len(looks) <= 2 + took / 0.3
+    assert took - result["duration_s"] < 1.0, "the end was noticed late"
 
 
 def test_the_private_folder_holds_no_url(options: RestoreOptions) -> None:

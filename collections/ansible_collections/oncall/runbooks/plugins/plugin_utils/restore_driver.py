@@ -21,9 +21,10 @@ Execute = Callable[..., Dict[str, Any]]
 # Takes what the job wants and its state, returns the answers by what was wanted: URLs, mostly.
 Sign = Callable[[Sequence[str], Dict[str, Any]], Dict[str, str]]
 
-_LOOK_EVERY = 0.3  # seconds between two looks; each costs a few milliseconds
-_FIRST_LOOK = 0.05
-_LATE_BY = 0.05  # share of a job's time by which its end may be noticed late
+_WAIT = (
+    1  # seconds (whole) that a look waits on the target for the job's end: each look costs CPU on both sides
+)
+_LOOK_EVERY = 0.3  # seconds between two looks at least, also where the target has no program to wait with
 _GIVE_UP = 60.0  # seconds without an answer of the target
 _ABORT_WITHIN = 30.0  # seconds a job has to clean up after an abort
 _GRACE = 5.0  # seconds over the time limit, which the job itself watches: its answer says more than ours
@@ -104,6 +105,7 @@ class Driver:
         began = answered = self._clock()
         self._send_urls({})
         while True:
+            looked = self._clock()
             look = self._look()
             now = self._clock()
             if look is not None:
@@ -124,7 +126,7 @@ class Driver:
                     next_step="see left_unchanged in the result, then run it again with a larger timeout",
                     kind="timeout",
                 )
-            self._sleep(min(max((now - began) * _LATE_BY, _FIRST_LOOK), _LOOK_EVERY))
+            self._sleep(max(0.0, _LOOK_EVERY - (self._clock() - looked)))
 
     def _take(self, look: Dict[str, Any], now: float) -> None:
         if not look["alive"]:
@@ -149,9 +151,11 @@ class Driver:
         folder = shlex.quote(self._folder)
         text = self._shell(
             "cd %s 2>/dev/null || { echo gone; echo %s; exit 0; }; touch heartbeat; "
+            "[ -e result.json ] || ! kill -0 %d 2>/dev/null || timeout %d cat ended >/dev/null 2>&1; "
             "kill -0 %d 2>/dev/null && echo alive || echo dead; "
             "if [ -e result.json ]; then echo result; cat result.json; else echo progress; "
-            "cat progress.json 2>/dev/null; fi; echo; echo %s" % (folder, _END, self._pid, _END)
+            "cat progress.json 2>/dev/null; fi; echo; echo %s"
+            % (folder, _END, self._pid, _WAIT, self._pid, _END)
         )
         return _parse(text) if text is not None else None
 

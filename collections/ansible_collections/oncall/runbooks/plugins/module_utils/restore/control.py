@@ -4,7 +4,8 @@
 
 `heartbeat` is touched by the controller: when that stops, the job ends itself. `progress.json` and
 `result.json` are replaced as a whole. `control` is a FIFO that takes one JSON message per line; URLs come
-only through it and stay in memory, so that a stolen disk or a process list holds none.
+only through it and stay in memory, so that a stolen disk or a process list holds none. Whoever reads `ended`,
+another FIFO, waits until there is a result or something is wanted.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ class JobFolder:
         """Make the folder (mode 0700), the FIFO and the first heartbeat."""
         folder = cls(tempfile.mkdtemp(prefix=PREFIX))
         os.mkfifo(folder.file("control"), 0o600)
+        os.mkfifo(folder.file("ended"), 0o600)
         folder.write("heartbeat", {})
         return folder
 
@@ -63,6 +65,11 @@ class JobFolder:
         with os.fdopen(handle, "w") as stream:
             stream.write(text)
         os.replace(self.file(name + ".new"), self.file(name))
+
+    def wake(self) -> None:
+        """Let a controller that waits for the end look at once."""
+        with contextlib.suppress(OSError):  # nobody waits
+            os.close(os.open(self.file("ended"), os.O_WRONLY | os.O_NONBLOCK))
 
     def heartbeat(self) -> int:
         """When the controller last touched its file (nanoseconds of the file system's clock)."""
@@ -171,8 +178,11 @@ class Watcher:
             if self._fifo in ready:
                 self._receive()
             self._check_lease()
+            wanted = self._urls.wanted
             with contextlib.suppress(OSError):  # a full disk must not end the restore of a database
-                self._folder.write("progress.json", {**self._state(), "wants": self._urls.wanted})
+                self._folder.write("progress.json", {**self._state(), "wants": wanted})
+            if wanted:
+                self._folder.wake()
 
     def _receive(self) -> None:
         with contextlib.suppress(BlockingIOError):

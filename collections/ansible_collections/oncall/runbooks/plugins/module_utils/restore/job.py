@@ -69,6 +69,7 @@ class Job:
         self._ended = True
         watcher.stop()
         self._folder.write("result.json", result)
+        self._folder.wake()
         return result
 
     def _guarded(self) -> Dict[str, Any]:
@@ -215,6 +216,7 @@ def _await_collection(folder: JobFolder, lease: float) -> None:
     """Keep the result until the controller has taken the folder away, or is gone itself."""
     beat, since = folder.heartbeat(), time.monotonic()
     while os.path.exists(folder.file("result.json")) and time.monotonic() - since < lease:
+        folder.wake()  # it may have begun to wait the moment after it looked
         time.sleep(0.05)
         with contextlib.suppress(OSError):
             if folder.heartbeat() != beat:

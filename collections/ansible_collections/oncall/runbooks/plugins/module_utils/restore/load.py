@@ -279,6 +279,8 @@ def session_settings(free: Optional[int], jobs: int, version: int = 0) -> Dict[s
     made = {"maintenance_work_mem": "%dkB" % (each // 1024)}
     if jobs > 1:  # the sessions are the parallelism: workers beside them would fight for the same cores
         made["max_parallel_maintenance_workers"] = "0"
+    if version >= 110000:  # compiling a foreign key's one query takes longer than it saves
+        made["jit"] = "off"
     if (
         version >= 140000
     ):  # a backend notices within seconds that we were killed, even while it builds an index
