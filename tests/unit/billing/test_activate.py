@@ -5,10 +5,14 @@ from __future__ import annotations
 import threading
 import uuid
 from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
+import psycopg2
 import pytest
-from ansible_collections.oncall.runbooks.plugins.module_utils.billing import changes
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing import session
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from billing_world import CHANGING, TABLES, World
 
 
@@ -214,7 +218,7 @@ def test_a_row_of_another_subscriber_or_in_another_state_is_a_conflict(world: Wo
 def test_a_row_that_somebody_holds_is_waited_for_and_then_named(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(changes, "LOCK_WAIT_S", 1)
+    monkeypatch.setattr(session, "LOCK_WAIT_S", 1)
     who = world.missed()
     with closing(world.server.connect(world.database)) as holder:
         holder.cursor().execute("UPDATE public.subscribers SET notes = 'call' WHERE id = %s", (who.id,))
@@ -328,3 +332,39 @@ def test_without_stripes_word_nothing_is_changed(world: World, fault: dict[str, 
     failed = world.act("billing_activate", email=who.email, api_timeout=0.2)
     assert (failed["failed"], failed["left_unchanged"], world.status(who.id)[0]) == (True, True, "pending")
     assert "Next: " in failed["msg"]
+
+
+def test_a_session_that_is_cut_off_leaves_nothing_behind(world: World) -> None:
+    who = world.missed(tokens=["non_payment"])
+    before, results = world.picture(), []
+    waiting = "FROM pg_stat_activity WHERE application_name = 'oncall-billing' AND wait_event_type = 'Lock'"
+    with closing(world.server.connect(world.database)) as holder:
+        # The last table: everything else is locked and, where it comes first, changed by then.
+        holder.cursor().execute("LOCK TABLE public.audit_log")
+        thread = threading.Thread(
+            target=lambda: results.append(world.act("billing_activate", email=who.email))
+        )
+        thread.start()
+        world.until(lambda: world.sql(f"SELECT count(*) {waiting}") == [(1,)])
+        world.sql(f"SELECT pg_terminate_backend(pid) {waiting}")
+        thread.join(10)
+        holder.rollback()
+    assert (results[0]["failed"], results[0]["left_unchanged"]) == (True, True)
+    assert results[0]["error"]["kind"] == "unreachable"
+    assert world.picture() == before
+
+
+def test_a_commit_whose_answer_is_lost_is_not_called_unchanged() -> None:
+    def lost(_connection: Any, statement: Any, *_: Any) -> list[Any]:
+        if statement == "COMMIT":
+            raise psycopg2.OperationalError("server closed the connection unexpectedly")
+        return []
+
+    gone = SimpleNamespace(closed=2)
+    with (
+        mock.patch.object(session.pg, "rows", lost),
+        pytest.raises(OncallError) as caught,
+        session.transaction(gone, read_only=False),
+    ):
+        pass
+    assert (caught.value.kind, caught.value.changed) == ("commit_unknown", True)

@@ -183,7 +183,7 @@ warnings:
 
 from typing import Any, Dict
 
-from ansible_collections.oncall.runbooks.plugins.module_utils.billing import activate, tokens
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing import activate, restore, tokens
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tables import argument_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import argument_spec as login_spec
@@ -191,7 +191,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import ar
 
 def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """Activate or take back."""
-    work = activate.restore if params["state"] == "restored" else activate.activate
+    work = restore.restore if params["state"] == "restored" else activate.activate
     return work(params, check_mode=check_mode)
 
 

@@ -7,9 +7,8 @@ from __future__ import annotations
 __metaclass__ = type
 
 import json
-from contextlib import closing
 from datetime import datetime, timezone
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing import changes as ch
@@ -20,14 +19,15 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.billing.judge impo
     told,
     verdict,
 )
-from ansible_collections.oncall.runbooks.plugins.module_utils.billing.look import looked, settings
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing.look import looked
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing.session import session, transaction
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tables import (
     Audit,
     Tables,
     described_audit,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tokens import Revoked
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError, OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import split_name
 
 Row = Dict[str, Any]
@@ -73,11 +73,9 @@ def activate(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """Activate those of the payments in `stripe` whose subscribers are not served, or predict it."""
     wanted = Activation(params)
     payments: List[Row] = params["stripe"]["payments"]
-    login = pg.Login.from_params(params, application_name="oncall-billing")
-    with closing(login.connect(params["database"])) as connection:
-        settings(connection)
+    with session(params) as connection:
         wanted.described(connection)
-        with ch.transaction(connection, read_only=check_mode):
+        with transaction(connection, read_only=check_mode):
             if not check_mode:
                 _lock(connection, wanted.tables, payments)
             judged = wanted.judged(connection, payments)
@@ -89,7 +87,7 @@ def activate(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
             planned = _changes(connection, wanted, chosen, locked=not check_mode)
             made = planned if check_mode else [ch.make(connection, change) for change in planned]
             if chosen and not check_mode:
-                _note(connection, wanted, chosen, "activated")
+                note(connection, wanted, chosen, "activated")
     return _result(chosen, left, planned, made)
 
 
@@ -191,7 +189,7 @@ def _moment(seconds: Optional[float]) -> Optional[str]:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S+00")
 
 
-def _note(connection: Any, wanted: Activation, people: Sequence[Row], did: str) -> None:
+def note(connection: Any, wanted: Activation, people: Sequence[Row], did: str) -> None:
     """Write one row of the audit table per subscriber, in the same transaction."""
     if not wanted.audit:
         return
@@ -248,59 +246,3 @@ def _result(
             "args": args,
         }
     return result
-
-
-def restore(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
-    """Put back every row of the ledger; a second time changes nothing."""
-    wanted = Activation(params)
-    given = params["ledger"] or {}
-    ledger = [ch.Change.from_ledger(entry) for entry in given.get("changes") or []]
-    if not ledger:
-        raise OncallError(
-            "take back an activation",
-            got="the ledger is empty",
-            next_step="give what the activation returned as undo.args.ledger",
-            kind="ledger",
-        )
-    login = pg.Login.from_params(params, application_name="oncall-billing")
-    with closing(login.connect(params["database"])) as connection:
-        settings(connection)
-        wanted.described(connection)
-        with ch.transaction(connection, read_only=check_mode):
-            if not check_mode:
-                _lock_ledger(connection, wanted.tables, ledger)
-            back = ch.restorable(connection, ledger)
-            kept = _kept(connection, ledger)
-            if not check_mode:
-                for change in back:
-                    ch.make(connection, change)
-                if back:
-                    people = [{"subscriber": {"id": person}} for person in given.get("subscribers") or []]
-                    _note(connection, wanted, people, "taken back")
-    return {
-        "changed": bool(back),
-        "left_alone": kept,
-        "prediction": {"summary": "%d rows put back" % len(back), "rows": len(back), "data_loss": "none"},
-        "diff": ch.diff(back),
-    }
-
-
-def _lock_ledger(connection: Any, tables: Tables, ledger: Sequence[ch.Change]) -> None:
-    """Lock in the order in which an activation locks, so that the two never deadlock."""
-    rows: Dict[Tuple[str, str], List[str]] = {}
-    for change in ledger:
-        (column, value), *_more = change.key.items()
-        rows.setdefault((change.table, column), []).append(value)
-    first = [tables.subscribers.place, tables.subscriptions.place]
-    for (table, column), values in sorted(rows.items(), key=lambda item: (item[0][0] not in first, item[0])):
-        ch.lock(connection, pg.ident(*split_name(table)), column, values)
-
-
-def _kept(connection: Any, ledger: Sequence[ch.Change]) -> List[Row]:
-    """Return the tokens that were changed since and therefore stay as they are."""
-    kept = []
-    for change in ledger:
-        now = ch.current(connection, change) if change.token else change.before
-        if now not in (change.before, change.after):
-            kept.append({"table": change.table, "key": dict(change.key), "reason": "it was changed since"})
-    return kept

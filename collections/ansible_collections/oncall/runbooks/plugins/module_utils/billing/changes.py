@@ -6,20 +6,17 @@ from __future__ import annotations
 
 __metaclass__ = type
 
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     ConflictError,
-    DeniedError,
     OncallError,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import split_name
 
 Values = Dict[str, Optional[str]]
-LOCK_WAIT_S = 5
 
 
 def texts(columns: Sequence[str]) -> Any:
@@ -161,44 +158,3 @@ def restorable(connection: Any, ledger: Sequence[Change]) -> List[Change]:
             )
         wanted.append(change.back)
     return wanted
-
-
-@contextmanager
-def transaction(connection: Any, *, read_only: bool) -> Iterator[None]:
-    """One transaction: all of it or nothing. Errors of the server become ones that say what to do."""
-    try:
-        pg.rows(connection, "SET lock_timeout = '%ds'" % LOCK_WAIT_S)
-        pg.rows(connection, "BEGIN" + (" READ ONLY" if read_only else ""))
-        yield
-        pg.rows(connection, "COMMIT")
-    except pg.Error as error:
-        raise database_error(error) from None
-    finally:
-        # Closed or broken, the server ends it by itself; after COMMIT there is nothing to end.
-        if not connection.closed and connection.info.transaction_status:
-            pg.rows(connection, "ROLLBACK")
-
-
-def database_error(error: Exception) -> OncallError:
-    """Return the domain error for what the server said to a statement."""
-    code, text = getattr(error, "pgcode", None) or "", " ".join(str(error).split())
-    if code in ("55P03", "40P01"):
-        return ConflictError(
-            "lock the rows of the subscriber",
-            got="%s (waited %d s)" % (text, LOCK_WAIT_S),
-            next_step="wait for whoever works on them (postgres_sessions shows who), then run it again"
-            " (nothing was changed)",
-            kind="locked",
-        )
-    if code == "42501":
-        return DeniedError(
-            "work on the database",
-            got=text,
-            next_step="grant the role what is missing, or set login_user (nothing was changed)",
-        )
-    return OncallError(
-        "work on the database",
-        got="%s%s" % (text, " (SQLSTATE %s)" % code if code else ""),
-        next_step="compare the tables and columns of the inventory with the database (nothing was changed)",
-        kind="database",
-    )

@@ -164,13 +164,6 @@ def looked(connection: Any, tables: Tables, payments: Sequence[Row]) -> List[Row
     ]
 
 
-def settings(connection: Any) -> None:
-    """Let values look the same whatever the role's own settings are: they are compared as texts later."""
-    pg.rows(connection, "SET TIME ZONE 'UTC'")
-    pg.rows(connection, "SET datestyle = 'ISO'")
-    pg.rows(connection, "SET intervalstyle = 'postgres'")
-
-
 def served_rows(connection: Any, tables: Tables, ended: Iterable[str]) -> List[Row]:
     """Return the rows that are still served although their subscription has ended at Stripe."""
     found = linked(connection, tables.subscriptions, ended)

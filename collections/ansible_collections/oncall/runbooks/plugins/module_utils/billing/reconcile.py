@@ -7,31 +7,25 @@ from __future__ import annotations
 __metaclass__ = type
 
 import time
-from contextlib import closing
 from typing import Any, Callable, Dict, List, Mapping, Sequence
 
-from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
-from ansible_collections.oncall.runbooks.plugins.module_utils.billing.changes import transaction
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.judge import NOT_SERVED, told, verdict
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.look import (
     looked,
     named,
     served_rows,
-    settings,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing.session import session, transaction
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tables import Tables
 
 _EVERY_S = 0.25
-_OPTIONS = "-c statement_timeout=15000"
 
 
 def look(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """Answer what the option `stripe` asks: `people` who were named, or `judged` payments."""
     del check_mode  # it reads in either
     tables, asked = Tables.from_params(params), params["stripe"]
-    login = pg.Login.from_params(params, application_name="oncall-billing")
-    with closing(login.connect(params["database"], options=_OPTIONS)) as connection:
-        settings(connection)
+    with session(params) as connection:
         with transaction(connection, read_only=True):
             tables = tables.described(connection)
         if "payments" not in asked:

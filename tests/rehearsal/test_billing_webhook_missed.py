@@ -1,0 +1,104 @@
+"""Missed webhooks, rehearsed by the command that users type; and what a rehearsal alone does not show."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook.rehearsal import stack
+from runbook.rehearsal.cases.billing_webhook_missed import BillingWebhookMissed
+from runbook.rehearsal.symptoms import stripe
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("ansible.cfg", "collections", "inventories", "playbooks", "plugins")
+FAULTS = [symptom.name for symptom in BillingWebhookMissed.symptoms]
+
+pytestmark = pytest.mark.slow
+
+
+def rehearse(state: Path, *arguments: str, project: Path = ROOT) -> tuple[int, str]:
+    """Run `runbook rehearse`; return exit code and output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "runbook.cli", "rehearse", "roost", "billing-webhook-missed",
+         "--scale", "10MB", "--state", str(state), "--project", str(project), *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_fault_has_its_mitigation_and_health_has_none(tmp_path: Path, fault: str) -> None:
+    control = ["--control"] if fault == BillingWebhookMissed.default else []
+    code, output = rehearse(tmp_path / "state", "--fault", fault, *control)
+    assert code == 0, output
+    assert "canary" not in output.lower()
+
+
+def test_a_runbook_that_activates_nobody_is_caught(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    for part in PARTS:
+        copy: Any = shutil.copytree if (ROOT / part).is_dir() else shutil.copy
+        project.mkdir(exist_ok=True)
+        copy(ROOT / part, project / part)
+    playbook = project / "playbooks" / "billing_webhook_missed.yml"
+    sabotaged = playbook.read_text().replace("tasks_from: activate\n", "tasks_from: status\n")
+    assert sabotaged != playbook.read_text()
+    playbook.write_text(sabotaged)
+    code, output = rehearse(tmp_path / "state", "--fault", "event-swallowed", project=project)
+    assert (code != 0, "FAILED" in output) == (True, True), output
+
+
+@pytest.fixture
+def broken() -> Iterator[stack.Stack]:
+    """A stack in which somebody has paid and the handler is out of order, for good."""
+    with stack.running(stack.Options(scale=0.2, parts=BillingWebhookMissed.parts)) as made:
+        stripe.lose_for_good(made)
+        yield made
+
+
+def run(made: stack.Stack, state: Path, *variables: str) -> tuple[int, dict[str, Any]]:
+    """Run the playbook as `ansible-playbook` would be by hand; return exit code and the newest result."""
+    arguments = [part for variable in variables for part in ("-e", variable)]
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventories/roost", "-i", "inventories/rehearsal/roost",
+         "playbooks/billing_webhook_missed.yml", *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
+        env={**os.environ, "REHEARSAL_STACK": str(made.path), "RUNBOOK_STATE": str(state)},
+    )  # fmt: skip
+    assert "canary" not in (done.stdout + done.stderr).lower()
+    newest = max(state.glob("runs/*/result.json"))
+    return done.returncode, json.loads(newest.read_text())
+
+
+def test_when_sending_again_fails_the_subscriber_is_activated_by_hand(
+    broken: stack.Stack, tmp_path: Path
+) -> None:
+    (who,) = stripe.buyers(broken)
+    code, result = run(broken, tmp_path, "mitigation=resend-event", "confirm=roost")
+    assert code != 0
+    assert "activate-subscriber" in result["exit"]["reason"]
+    assert stripe.refused(broken, who.token)
+
+    address = json.dumps({"subscriber_email": who.email})
+    code, result = run(broken, tmp_path, "mitigation=activate-subscriber", "confirm=roost", address)
+    assert (code, result["exit"]["name"]) == (0, "verified"), result["exit"]
+    assert not stripe.refused(broken, who.token)
+    assert stripe.refused(broken, who.stolen)
+
+
+@pytest.mark.parametrize("email", ["nobody@example.org", "x' OR '1'='1"])
+def test_an_address_that_is_nobodys_activates_nobody(broken: stack.Stack, tmp_path: Path, email: str) -> None:
+    (who,) = stripe.buyers(broken)
+    address = json.dumps({"subscriber_email": email})
+    code, result = run(broken, tmp_path, "mitigation=activate-subscriber", "confirm=roost", address)
+    assert (code != 0, result["exit"]["code"]) == (True, 20), result["exit"]
+    assert "nobody has it" in result["exit"]["reason"]
+    assert stripe.refused(broken, who.token)
