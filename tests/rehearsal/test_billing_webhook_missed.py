@@ -67,9 +67,10 @@ def broken() -> Iterator[stack.Stack]:
 def run(made: stack.Stack, state: Path, *variables: str) -> tuple[int, dict[str, Any]]:
     """Run the playbook as `ansible-playbook` would be by hand; return exit code and the newest result."""
     arguments = [part for variable in variables for part in ("-e", variable)]
+    inventories = ["-i", "inventories/roost", "-i", "inventories/rehearsal/roost"]
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
     done = subprocess.run(
-        [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "inventories/roost", "-i", "inventories/rehearsal/roost",
-         "playbooks/billing_webhook_missed.yml", *arguments],
+        [program, *inventories, "playbooks/billing_webhook_missed.yml", *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
         env={**os.environ, "REHEARSAL_STACK": str(made.path), "RUNBOOK_STATE": str(state)},
     )  # fmt: skip
