@@ -364,7 +364,7 @@ def main() -> None:
         reason=_TEXT,
         batch={"type": "int", "default": 2000},
         max_wait_ms={"type": "int", "default": 50},
-        max_passes={"type": "int", "default": 25},
+        max_passes={"type": "int", "default": 25, "no_log": False},
         timeout={"type": "float", "default": 300.0},
         **_parts(),
     )

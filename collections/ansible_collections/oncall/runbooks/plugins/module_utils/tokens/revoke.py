@@ -60,13 +60,13 @@ def revoke_tokens(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, A
     with closing(read_session(login, params["database"], params["timeout"])) as reader:
         try:
             return work.do(reader, check_mode=check_mode)
+        except OncallError as error:
+            error.changed = error.changed or work.changed
+            raise
         except pg.Error as error:
             made = server_error(error, "database %s" % params["database"], run)
             made.changed = work.changed
             raise made from None
-        except OncallError as error:
-            error.changed = error.changed or work.changed
-            raise
 
 
 class _Revocation:
