@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine.conftest import Engine
+from engine.conftest import Engine, tree
 from jsonschema import Draft202012Validator
 from runbook_engine import verdict
 
@@ -20,9 +20,12 @@ def _validator(name: str) -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
+__all__ = ["tree"]
+
+
 @pytest.fixture
-def engine(tmp_path: Path) -> Engine:
-    return Engine(tmp_path)
+def engine(tmp_path: Path, tree: Path) -> Engine:
+    return Engine(tmp_path, root=tree, fixtures=tree / "fixtures")
 
 
 RUNS: list[tuple[str, tuple[str, ...]]] = [
@@ -44,6 +47,23 @@ def test_a_real_run_obeys_the_schemas(engine: Engine, case: str, arguments: tupl
     assert events
     for event in events:
         _validator("event-1.json").validate(event)
+
+
+def test_runs_that_follow_another_obey_the_schemas(engine: Engine) -> None:
+    mend, sure = ("-e", "mitigation=mend"), ("-e", "confirm=barn")
+    fence = {"playbook": "fence_down.yml"}
+    engine.run(*mend, *sure, case="wire_fails", **fence)
+    run = engine.run().folders[0].name
+    engine.until_free()
+    for arguments in (
+        (*mend, "-e", f"resume={run}", "--check", "--diff"),
+        (*mend, "-e", f"resume={run}", *sure),
+    ):
+        followed = engine.run(*arguments, **fence)
+        assert followed.result["resumes"] == run
+        _validator("result-1.json").validate(followed.result)
+        for event in followed.events():
+            _validator("event-1.json").validate(event)
 
 
 def test_the_schema_refuses_what_is_no_result(engine: Engine) -> None:

@@ -157,8 +157,8 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what runs execute: a plan is bound to every byte of it, and a checkout may be worked in."""
     made = tmp_path_factory.mktemp("tree")
     skipped = shutil.ignore_patterns("__pycache__", ".*", "*.md")
-    for part in ("plugins", "collections", "playbooks/roles"):
-        shutil.copytree(ROOT / part, made / part, ignore=skipped)
+    for part in ("plugins", "collections", "playbooks"):
+        shutil.copytree(ROOT / part, made / part, ignore=skipped, symlinks=True)
     shutil.copytree(FIXTURES, made / "fixtures", ignore=skipped)
     return made
 

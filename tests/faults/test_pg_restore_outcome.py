@@ -1,0 +1,54 @@
+"""What a server says of a restore whose end nobody saw: never got there, in service, taken back."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import outcome
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
+from restoring import Restoring
+
+
+def _look(restoring: Restoring, run: str = "run-1", wait: float = 5.0) -> dict[str, Any]:
+    options = RestoreOptions.from_params(restoring.options(run=run))
+    return outcome.look(options, wait, time.monotonic, time.sleep)
+
+
+@pytest.mark.slow
+def test_the_server_knows_what_a_restore_did(restoring: Restoring) -> None:
+    restoring.backup()
+    before = _look(restoring)
+    assert before["outcome"]["state"] == "not_done"
+    assert before["databases"] == []
+    done = restoring.run()
+    assert done["changed"], done
+    said = _look(restoring)
+    assert said["outcome"]["state"] == "done"
+    # Exactly what the restore itself would have recorded.
+    assert said["outcome"]["undo"] == done["undo"]
+    assert _look(restoring, run="another-run")["outcome"]["state"] == "not_done"
+    assert restoring.run(**said["outcome"]["undo"]["args"])["changed"]
+    assert _look(restoring)["outcome"]["state"] == "undone"
+
+
+def test_what_waits_beside_is_not_in_service(restoring: Restoring) -> None:
+    restoring.backup()
+    assert restoring.run(switch=False)["changed"]
+    said = _look(restoring)
+    assert said["outcome"]["state"] == "not_done"
+    assert "is whole, a restore of the same backup takes it up" in said["outcome"]["summary"]
+    assert [d["name"] for d in said["databases"]] == restoring.others()
+
+
+def test_a_restore_that_still_works_is_not_judged(restoring: Restoring) -> None:
+    login = RestoreOptions.from_params(restoring.options(run="run-1")).login
+    working = login.connect()
+    try:
+        with pytest.raises(ConflictError, match="1 of its sessions still work there"):
+            _look(restoring, wait=0.5)
+    finally:
+        working.close()
+    assert _look(restoring)["sessions"] == 0
