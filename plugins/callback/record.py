@@ -82,7 +82,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._numbers: dict[str, int] = {}
         self._begun: dict[tuple[int, str], float] = {}
         self._working: set[tuple[int, str]] = set()
-        self._locked = False
+        self._locked = self._closed = False
         self._steering = Steering("")
         self._play: Play | None = None
         atexit.register(self._interrupted)
@@ -105,7 +105,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _open(self, playbook: Playbook, header: dict[str, Any], play: Play) -> None:
         folder = state.create_run(state.state_dir(), os.environ.pop("RUNBOOK_RUN_ID", None))
         self._writer = RecordWriter(folder)
-        self._numbers, self._begun, self._working, self._locked = {}, {}, set(), False
+        self._numbers, self._begun, self._working = {}, {}, set()
+        self._locked = self._closed = False
         self._steering = Steering(folder.run)
         path = origin.playbook(play, playbook._file_name)
         commit, dirty = origin.commit(path.parent)
@@ -247,12 +248,18 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 data = {"exit": facts[name]["exit"]} if name == "run_closed" else dict(facts[name])
                 self._append(kind, data)
                 self._steering.note(kind, data)
+                self._closed = self._closed or kind == "run.closed"
                 self._locked = kind == "lock.taken" or (self._locked and kind != "lock.released")
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """The playbook ended, well or not: write the result."""
         hosts = {host: stats.summarize(host) for host in sorted(stats.processed)}
+        folder = self._writer.folder if self._writer is not None else None
         self._end("finished", hosts)
+        ended = (state.load_result(folder) or {}).get("exit") if folder is not None else None
+        if ended and ended["code"] and not self._closed and not any(map(_is_bad, hosts.values())):
+            # The task that fails for it was left out too (--start-at-task, --tags): for Ansible all is well.
+            raise SystemExit(ended["code"])
 
     def _interrupted(self) -> None:
         """The process ends before its playbook: the record says so. Workers inherit this handler."""
@@ -324,6 +331,11 @@ def _asked() -> dict[str, Any]:
         "project": os.environ.pop("RUNBOOK_GIVEN_PROJECT", None),
         "state": os.environ.pop("RUNBOOK_GIVEN_STATE", None),
     }
+
+
+def _is_bad(summary: dict[str, int]) -> bool:
+    """Whether Ansible itself ends with an error because of a host."""
+    return bool(summary["failures"] or summary["unreachable"])
 
 
 def _forget() -> None:
