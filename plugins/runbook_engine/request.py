@@ -19,6 +19,9 @@ ENGINE_OPTIONS = frozenset(
 _FREE_PREFIXES = ("ansible_", "run_", "awx_", "tower_", "molecule_")
 _TYPES: dict[str, Callable[[Any], bool]] = {
     "str": lambda v: isinstance(v, str),
+    # A survey has no lists: there it is a text with commas.
+    "list": lambda v: isinstance(v, list | str),
+    "dict": lambda v: isinstance(v, dict),
     "int": lambda v: str(v).lstrip("-").isdigit(),
     "bool": lambda v: str(v).lower() in ("true", "false", "yes", "no", "on", "off", "1", "0"),
 }

@@ -1,0 +1,111 @@
+"""security-breach: somebody reads subscribers as an administrator and signs tokens with the stolen secret."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from runbook.rehearsal import outside_services, seed
+from runbook.rehearsal.cases.base import Case, Symptom
+from runbook.rehearsal.parts import services
+from runbook.rehearsal.stack import Stack
+from runbook.rehearsal.symptoms import breach
+
+_TABLES = ("api_tokens", "refresh_tokens", "owl_sessions")
+# What was so before the run has to be so after it: whatever it adds is newer than the fault.
+_EARLIER = """SELECT count(*), md5(string_agg(id::text || revoked_at::text, ',' ORDER BY id)) FROM public.{}
+WHERE revoked_at <= %s"""
+_LIVE = "SELECT count(*) FROM public.{} WHERE revoked_at IS NULL AND created_at <= %s"
+_FORCED = "SELECT array_agg(id ORDER BY id) FROM public.subscribers WHERE force_password_reset"
+
+_SYMPTOMS = (
+    Symptom(
+        "intruder",
+        "an administrator that nobody knows exported subscribers from an address never seen before",
+        breach.intruder,
+        expects="contain",
+        finds=("audit_admins",),
+        damages=True,
+    ),
+    Symptom(
+        "taken-over-administrator",
+        "a known administrator acts from an address never used before",
+        breach.taken_over,
+        expects="contain",
+        finds=("audit_admins",),
+        damages=True,
+    ),
+    Symptom(
+        "bulk-export",
+        "a known administrator exported hundreds of subscribers within an hour",
+        breach.bulk_export,
+        expects="contain",
+        finds=("audit_bursts",),
+        damages=True,
+    ),
+)
+
+
+class SecurityBreach(Case):
+    """Outside is the thief: as long as the stolen token opens a stream, nothing is contained."""
+
+    runbook = "security-breach"
+    parts = frozenset({"database", "services"})
+    default = "intruder"
+    symptoms = _SYMPTOMS
+    _stolen_by: Any = None
+
+    def problem_outside(self, stack: Stack) -> str:
+        """Watch as the thief does; without a thief as a subscriber does."""
+        stolen = breach.stolen_token(stack)
+        if not stolen:
+            return outside_services.watch(stack)
+        return "" if outside_services.watch(stack, stolen) else "a stolen token opens every stream"
+
+    def parameters(self, stack: Stack, fault: Symptom) -> dict[str, Any]:  # noqa: ARG002
+        """Return whom the on-call suspects after reading the findings."""
+        actor = str(breach.THIEF) if fault.name == "intruder" else "1"
+        return {"breach_actors": [actor], "breach_reset_scope": "affected"}
+
+    def picture(self, stack: Stack) -> dict[str, Any]:
+        """Take what must stand whatever is contained: earlier revocations, and of whom a password was due."""
+        ask = stack.server().execute
+        if not self._stolen_by and breach.stolen_token(stack):
+            # Tokens that somebody gets from now on are none of the thief's.
+            self._stolen_by = ask("SELECT now()")[0][0]
+        until = self._stolen_by or ask("SELECT now()")[0][0]
+        taken: dict[str, Any] = {}
+        for name in _TABLES:
+            earlier = ask(_EARLIER.format(name), (until,), database=seed.DATABASE)[0]
+            taken[f"revocations of {name}"] = list(earlier)
+            taken[f"active {name}"] = ask(_LIVE.format(name), (until,), database=seed.DATABASE)[0][0]
+        file = services.read_settings(stack.facts)["AUTH_JWT_SECRET"]
+        return taken | {
+            "subscribers who need a new password": ask(_FORCED, database=seed.DATABASE)[0][0] or [],
+            "the secret": hashlib.sha256(file.encode()).hexdigest(),
+        }
+
+    def verified(self, stack: Stack, fault: Symptom, before: Any) -> list[str]:
+        """See that the thief is out, earlier facts stand, and exactly those concerned need a new password."""
+        problem = self.problem_outside(stack)
+        now = self.picture(stack)
+        found = [problem] if problem else []
+        for name in _TABLES:
+            if now[f"revocations of {name}"] != before[f"revocations of {name}"]:
+                found.append(f"earlier revocations of {name} are not what they were")
+            if now[f"active {name}"]:
+                found.append(f"{now[f'active {name}']} of {name} are still active")
+        if now["the secret"] == before["the secret"]:
+            found.append("the secret is still the stolen one")
+        wanted = list(range(100, 400)) if fault.name == "bulk-export" else list(breach.VICTIMS)
+        if now["subscribers who need a new password"] != wanted:
+            found.append("not exactly those whose data was read need a new password")
+        return found
+
+    @property
+    def proof(self) -> str:
+        """What was seen."""
+        return "the stolen token is refused, no old token is active, earlier revocations stand as they were"
+
+
+CASE = SecurityBreach
