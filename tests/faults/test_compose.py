@@ -176,13 +176,15 @@ def test_settings_are_changed_in_a_new_container_and_taken_back_on_schedule(
     consumer = {"name": "auth", "part": "auth", "runtime": runtime(project)}
     given = {
         "state": "present", "path": str(project / ".env.prod"), "values": {"AUTH_JWT_EXPIRY": 86400},
-        "secrets": {}, "unset": [], "consumers": [consumer], "for_minutes": 0.05, "scheduler": "process",
+        "secrets": {}, "unset": [], "consumers": [consumer], "for_minutes": 60.0, "scheduler": "process",
         "file": None, "run": "run-1", "private_dir": str(tmp_path / "private"), "stop_timeout": 1.0,
         "timeout": 20.0,
     }  # fmt: skip
     done = service_settings.run(given, check_mode=False)
     assert (done["scheduled"]["armed"], expiry(project)) == (True, 86400)
-    deadline = time.monotonic() + 30
+    kept = Path(done["undo"]["args"]["file"])
+    kept.write_text(json.dumps({**json.loads(kept.read_text()), "until": 1.0}))
+    deadline = time.monotonic() + 60
     while expiry(project) != 3600:
         assert time.monotonic() < deadline, [log.read_text() for log in tmp_path.glob("private/*/*.log")]
         time.sleep(0.3)

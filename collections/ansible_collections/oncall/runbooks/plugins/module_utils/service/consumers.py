@@ -7,7 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import EnvironmentFact
@@ -43,11 +43,10 @@ def start_again(
     *,
     stop_timeout: float,
     timeout: float,
-    done: Callable[[str], None],
 ) -> None:
     """Start each with the settings of its file, in order, the next only when the one before is well.
 
-    `done` is told each name as soon as that service was touched; times are in seconds. Raises OncallError.
+    Times are in seconds. Raises OncallError.
     """
     for consumer in consumers:
         provider = choose_provider(consumer["runtime"], timeout=_QUESTION_TIMEOUT)
@@ -55,7 +54,6 @@ def start_again(
         state = provider.state()
         if state.frozen:
             provider.thaw(state)
-        done(consumer["name"])
         provider.recreate(stop_timeout=stop_timeout)
         wait_well(
             provider,

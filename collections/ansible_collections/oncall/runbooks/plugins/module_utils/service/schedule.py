@@ -50,15 +50,11 @@ def arm(kept: Preimage, scheduler: str) -> Preimage:
 def _timer(kept: Preimage, program: str) -> Dict[str, Any]:
     unit = "oncall-undo-%s-%s" % (kept.run, os.path.splitext(os.path.basename(kept.file))[0])
     seconds = max(1, round((kept.until or 0) - time.time()))
-    command = [
-        "systemd-run",
-        "--unit",
-        unit,
-        "--on-active",
-        "%d" % seconds,
-        "--timer-property=AccuracySec=1s",
-    ]
+    command = ["systemd-run", "--unit", unit, "--on-active", "%d" % seconds]
+    command += ["--timer-property=AccuracySec=1s"]
     command += ["--description", "Take back a temporary change of %s" % kept.path]
+    # A unit starts with next to nothing: without these it would not find the engine that we found.
+    command += ["--setenv=%s=%s" % pair for pair in sorted(kept.environment.items())]
     done = run([*command, sys.executable, *_ALONE, program, kept.file, "now"], timeout=_TIMEOUT)
     if done.rc != 0:
         raise _not_armed(kept, (done.err or done.out).strip()[-300:])

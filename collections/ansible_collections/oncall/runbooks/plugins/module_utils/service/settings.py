@@ -29,6 +29,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.preimage i
     digest_of,
     file_for,
     load,
+    only_one,
     open_changes,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.schedule import arm, disarm, is_armed
@@ -58,7 +59,9 @@ def set_settings(params: Params, *, check_mode: bool) -> Dict[str, Any]:
         return result
     kept = _keep(params, values, before)
     try:
-        _change(kept, before, after, consumers, values)
+        with only_one(kept.file):
+            # A schedule that is due before this is done has to wait for it.
+            _change(kept, before, after, consumers, values)
     except OncallError as exc:
         _put_back(kept, exc)
         raise
@@ -184,9 +187,7 @@ def _keep(params: Params, values: Values, before: EnvFile) -> Preimage:
 def _change(kept: Preimage, before: EnvFile, after: EnvFile, consumers: List[Any], values: Values) -> None:
     if after.text != before.text:
         after.replace(before)
-    start_again(
-        consumers, values, stop_timeout=kept.stop_timeout, timeout=kept.timeout, done=lambda _name: None
-    )
+    start_again(consumers, values, stop_timeout=kept.stop_timeout, timeout=kept.timeout)
 
 
 def _put_back(kept: Preimage, exc: OncallError) -> None:

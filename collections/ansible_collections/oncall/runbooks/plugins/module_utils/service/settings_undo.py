@@ -61,13 +61,7 @@ def _do(kept: Preimage, before: EnvFile, after: EnvFile, consumers: List[Any]) -
     try:
         if after.text != before.text:
             after.replace(before)
-        start_again(
-            consumers,
-            kept.before,
-            stop_timeout=kept.stop_timeout,
-            timeout=kept.timeout,
-            done=lambda _name: None,
-        )
+        start_again(consumers, kept.before, stop_timeout=kept.stop_timeout, timeout=kept.timeout)
     except OncallError as exc:
         exc.changed = after.text == EnvFile.read(kept.path).text
         kept.now(problem=exc.message)
