@@ -43,6 +43,7 @@ class Barn:
     database: str
     host: dict[str, Any]
     endpoint: str = ""
+    limit: int = 0
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -73,6 +74,7 @@ class Barn:
             "backup_access_key": self.s3.access_key,
             "backup_secret_key": self.s3.secret_key,
             "backup_max_age_hours": 1000000,
+            "run_step_timeout_s": self.limit,
             "run_lock_directory": str(self.folder / "locks"),
             "ansible_remote_tmp": str(self.folder / "remote"),
         }
@@ -198,11 +200,11 @@ def _kill_all(barn: Barn) -> None:
 RESTORE = ("run", "roost", "database-failure", "--mitigation", "restore", "--apply", "--confirm", "roost")
 
 
-@pytest.mark.parametrize("how", ["SIGINT twice", "SIGTERM", "SIGKILL", "kill all"])
+@pytest.mark.parametrize("how", ["SIGINT twice", "SIGTERM", "SIGKILL", "kill all", "time limit"])
 def test_a_restore_that_is_stopped_in_the_middle_leaves_nothing_and_is_resumed(barn: Barn, how: str) -> None:
     with S3FaultProxy(barn.s3.endpoint) as proxy:
         proxy.rules.add("slow", path=r"\.gz", method="GET", rate=60_000, times=0, skip=4)
-        barn.endpoint = proxy.url
+        barn.endpoint, barn.limit = proxy.url, 25 if how == "time limit" else 0
         barn.write()
         process = barn.start(*RESTORE)
         _until(
@@ -210,16 +212,19 @@ def test_a_restore_that_is_stopped_in_the_middle_leaves_nothing_and_is_resumed(b
         )
         if how == "kill all":
             _kill_all(barn)
-        for name in [] if how == "kill all" else ["SIGINT"] * 2 if how == "SIGINT twice" else [how]:
+        signals = {"SIGINT twice": ["SIGINT"] * 2, "kill all": [], "time limit": []}.get(how, [how])
+        for name in signals:
             process.send_signal(signal.Signals[name])
             time.sleep(0.3)
-        process.communicate(timeout=60)
+        out = process.communicate(timeout=90)[0]
         # At once when there is somebody to do it; by its lease when there is nobody.
         _until(lambda: not barn.processes() and barn.sessions() == 0, 45)
         assert barn.databases() == []
         assert barn.users() == 0
         stopped = barn.result(barn.runs[-1])
         assert stopped["exit"]["code"] in (20, 21), stopped["exit"]
+        if how == "time limit":
+            assert "was stopped after 25 s, its time limit" in " ".join(out.split())
         proxy.rules.clear()
         code, out = barn("resume", barn.runs[-1], "--apply", "--confirm", "roost")
     assert code == 0, out

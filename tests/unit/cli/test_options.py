@@ -35,6 +35,13 @@ def test_incomplete_command_lines_are_usage_errors(argv: list[str]) -> None:
         parse_args(argv)
 
 
+def test_an_undo_may_be_of_one_step_and_a_resume_is_of_a_run() -> None:
+    assert parse_args(["undo", "last", "--step", "7@front", "--apply"]).step == "7@front"
+    assert parse_args(["undo", "last"]).step is None
+    with pytest.raises(UsageError, match="--step"):
+        parse_args(["resume", "last", "--step", "7"])
+
+
 @pytest.mark.parametrize(("text", "number"), [("50MB", 50e6), ("1.5 GB", 1.5e9), ("800kb", 8e5)])
 def test_sizes(text: str, number: float) -> None:
     assert size(text) == number
