@@ -45,7 +45,7 @@ def test_it_waits_for_the_services_own_health(supervised: Supervised, options: O
 def test_a_service_that_runs_and_is_not_well_is_no_success(supervised: Supervised, options: Options) -> None:
     supervised.says(status=503, body="starting")
     with pytest.raises(VerificationError) as caught:
-        run(options(timeout=0.5), check_mode=False)
+        run(options(timeout=3.0), check_mode=False)
     assert caught.value.changed
     assert "status 503 instead of 200" in caught.value.message
 
@@ -56,6 +56,7 @@ def test_it_comes_back_from_every_state(supervised: Supervised, options: Options
     pid = supervised.provider(name).state().pid
     if state == "frozen":
         os.kill(pid, signal.SIGSTOP)
+        wait_until(lambda: supervised.provider().state().frozen, timeout=8, what="the freeze")
     if state == "killed":
         os.kill(pid, signal.SIGKILL)
         # supervisord starts it again; both are fine for a restart.
@@ -64,6 +65,7 @@ def test_it_comes_back_from_every_state(supervised: Supervised, options: Options
     assert done["state"]["well"]
     if state == "stopped":
         os.kill(done["state"]["pid"], signal.SIGKILL)
+        wait_until(lambda: not supervised.provider(name).state().running, timeout=8, what="the end")
 
 
 def test_check_mode_predicts_and_restarts_nothing(supervised: Supervised, options: Options) -> None:
