@@ -227,6 +227,23 @@ def test_a_row_that_somebody_holds_is_waited_for_and_then_named(
     assert world.act("billing_activate", email=who.email)["changed"] is True
 
 
+def test_a_token_that_a_breach_revokes_meanwhile_stays_revoked(world: World) -> None:
+    who, results = world.missed(tokens=["non_payment", "non_payment"]), []
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'oncall-billing'"
+    with closing(world.server.connect(world.database)) as breach:
+        first = "(SELECT min(id) FROM public.api_tokens)"
+        breach.cursor().execute(f"UPDATE public.api_tokens SET revoked_reason = 'breach' WHERE id = {first}")
+        thread = threading.Thread(
+            target=lambda: results.append(world.act("billing_activate", email=who.email))
+        )
+        thread.start()
+        world.until(lambda: world.sql(waiting + " AND wait_event_type = 'Lock'") == [(1,)])
+        breach.commit()
+        thread.join(10)
+    assert results[0]["prediction"]["tokens"] == 1
+    assert world.status(who.id)[2] == ["breach", None]
+
+
 def test_what_was_revoked_since_stays_revoked_by_an_undo(world: World) -> None:
     who = world.missed(tokens=["non_payment"])
     ledger = world.act("billing_activate")["undo"]["args"]["ledger"]

@@ -149,6 +149,7 @@ def test_an_address_is_data_whatever_it_contains(world: World, email: str) -> No
     world.missed()
     found = world.finding(world.act("billing_reconcile", email=email))
     assert (found.status, found.observed) == ("unknown", {"subscribers": 0})
+    assert email not in found.summary
     assert world.sql("SELECT count(*) FROM public.subscribers") == [(1,)]
 
 
