@@ -141,7 +141,7 @@ def _healthy(words: Tuple[str, ...]) -> Optional[bool]:
 def _targets(names: "set[str]") -> List[Dict[str, Any]]:
     made = []
     for name in sorted(names):
-        identifier, _, port = name.rpartition(":")
+        identifier, _colon, port = name.rpartition(":")
         if not identifier or not port.isdigit():
             raise OncallError(
                 "use the target %s" % name, got="it is not ID:PORT", next_step="correct elbv2.targets"

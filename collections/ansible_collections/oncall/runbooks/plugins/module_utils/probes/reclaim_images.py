@@ -73,7 +73,7 @@ class Engine:
         for line in self._ask("system", "df", "--format", "{{json .}}").splitlines():
             told = json.loads(line)
             if told["Type"] == "Build Cache":
-                return _bytes(str(told["Reclaimable"]).split(" ")[0])
+                return _bytes(str(told["Reclaimable"]).partition(" ")[0])
         return 0
 
     def remove(self, image: str, tags: Sequence[str]) -> None:
@@ -177,7 +177,7 @@ def _parsed(told: Mapping[str, Any], unique: Mapping[str, int]) -> Image:
 
 def _repository(tag: str) -> str:
     # A port of the registry has a colon, too.
-    head, _, last = tag.rpartition(":")
+    head, _colon, last = tag.rpartition(":")
     return head if head and "/" not in last else tag
 
 

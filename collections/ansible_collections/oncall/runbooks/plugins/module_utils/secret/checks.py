@@ -48,7 +48,7 @@ def jwt_hs256(secret: str, claims: Mapping[str, Any], now: float) -> str:
 
 def signed_with(token: str, secret: str) -> bool:
     """Whether `token` is a JSON Web Token that was signed with `secret`."""
-    head, _, signature = token.rpartition(".")
+    head, _dot, signature = token.rpartition(".")
     wanted = _plain(hmac.new(secret.encode(), head.encode(), hashlib.sha256).digest())
     return bool(head) and hmac.compare_digest(wanted.encode(), signature.encode())
 
