@@ -74,3 +74,16 @@ def test_names_and_ports_without_anybody_are_told_apart(supervised: Supervised) 
     nameless = {"url": "http://nobody.invalid/", "check": "two"}
     one, two = measure_urls([check(supervised, **gone), check(supervised, **nameless)])
     assert (one["observed"]["reason"], two["observed"]["reason"]) == ("refused", "name")
+
+
+def test_a_secret_with_a_line_end_is_not_quoted(supervised: Supervised) -> None:
+    asked = check(supervised, headers={"X-Key": "canary-with-a-line-end\n"})
+    (found,) = measure_urls([asked])
+    assert (found["status"], "such as a line end" in found["summary"]) == ("unknown", True)
+    assert "canary-with" not in json.dumps(found)
+
+
+def test_encryption_that_is_not_there_is_told(supervised: Supervised) -> None:
+    url = supervised.health()["url"].replace("http:", "https:")
+    (found,) = measure_urls([check(supervised, url=url)])
+    assert (found["status"], found["observed"]["reason"]) == ("fail", "tls")

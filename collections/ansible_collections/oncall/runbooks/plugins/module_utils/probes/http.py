@@ -89,6 +89,14 @@ def ask(
     except (OSError, HTTPException) as exc:
         reason, problem = _silence(exc, timeout)
         return Answer(reason, problem, time.monotonic() - started)
+    except ValueError:
+        # Python's own words would quote the header, secret and all.
+        raise UsageError(
+            "ask a URL",
+            on=scrub_people(url),
+            got="the URL or a header has a character that may not be sent, such as a line end",
+            next_step="look at the end of the secret that the header is made of",
+        ) from None
     return _judged(response, data, expect or Expectation(), time.monotonic() - started)
 
 
