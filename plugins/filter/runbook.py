@@ -116,7 +116,7 @@ def run_result(_unused: Any) -> dict[str, Any]:
 
 
 def run_changes(runs: list[str]) -> list[dict[str, Any]]:
-    """Return what the given runs and this one changed, in order: each step with `at`, `name`, `host` and `run`."""
+    """Return what the given runs and this one changed, in order: each step with `at`, name, host and run."""
     read = [record.read(state.existing_run(_state(), str(run))) for run in plain(runs)]
     return [
         {"at": step["started_at"], "name": step["name"], "host": step["host"], "run": result["run"]}

@@ -139,7 +139,7 @@ def _check_options(header: Mapping[str, Any], variables: Mapping[str, Any], opti
 
 
 def _parameters(owner: Mapping[str, Any], variables: Mapping[str, Any], door: str | None) -> dict[str, Any]:
-    """The values of a runbook's or mitigation's parameters: `{name, type, choices, required, default}` each."""
+    """The values of the parameters of a runbook or mitigation."""
     values: dict[str, Any] = {}
     for parameter in owner.get("parameters") or []:
         name = parameter["name"]

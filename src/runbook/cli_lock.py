@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runbook_engine import origin
+from runbook_engine import origin, sweep
 from runbook_engine.errors import EngineError, UsageError
 from runbook_engine.verdict import CODES
 
@@ -81,7 +81,7 @@ def _ask_hosts(
             command, env=environment, cwd=project.root, capture_output=True, text=True, check=False,
             timeout=_TIMEOUT_S, stdin=subprocess.DEVNULL,
         )  # fmt: skip
-    told = dict(filter(None, map(_answer, done.stdout.splitlines())))
+    told = {host: _kept(said) for host, said in sweep.answers(done.stdout.splitlines())}
     if not told:
         said = (done.stderr or done.stdout).strip()[-500:]
         raise LockUnknownError(
@@ -90,18 +90,8 @@ def _ask_hosts(
     return told
 
 
-def _answer(line: str) -> tuple[str, dict[str, Any]] | None:
-    """One line of `ansible -o`: `host | SUCCESS => {…}`."""
-    host, sign, rest = line.partition(" | ")
-    start = rest.find("{")
-    if not sign or start < 0:
-        return None
-    try:
-        said = json.loads(rest[start:])
-    except ValueError:
-        return None
-    kept = {key: said[key] for key in ("lock", "msg", "error", "unreachable") if key in said}
-    return host.strip(), kept
+def _kept(said: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: said[key] for key in ("lock", "msg", "error", "unreachable") if key in said}
 
 
 def _sentence(said: Mapping[str, Any]) -> str:

@@ -30,7 +30,7 @@ from runbook.runner_stop import Stopper
 _POLL_S = 0.1
 _GRACE_S = 5.0
 _CLEAN_UP_S = 30.0
-"""Ansible ends what it began on its hosts before it ends itself; a restore drops there what it has half made."""
+"""Ansible ends what it began on its hosts before it ends; a restore drops there what it has half made."""
 _KEPT_LINES = 60
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -107,7 +107,7 @@ def execute(request: Request, observer: Observer) -> Outcome:
         observer.started(folder)
         try:
             job.start()
-            _watch(job, request, stopper, observer, mark, folder)
+            _watch(job, stopper, observer, mark)
         finally:
             end_all(mark, _GRACE_S)
             job.join()
@@ -126,7 +126,7 @@ class _Job(threading.Thread):
         self.rc: int | None = None
         self.lines: deque[str] = deque(maxlen=_KEPT_LINES)
         self.error: BaseException | None = None
-        self._request, self._private, self._folder, self._mark = request, private, folder, mark
+        self.request, self._private, self.folder, self._mark = request, private, folder, mark
         self._stopper = stopper
 
     def run(self) -> None:
@@ -143,14 +143,14 @@ class _Job(threading.Thread):
         close_promptly()
         config = RunnerConfig(
             str(self._private),
-            playbook=str(self._request.playbook),
+            playbook=str(self.request.playbook),
             quiet=True,
             ident="run",
-            inventory=[str(path) for path in self._request.inventories],
-            limit=self._request.limit or None,
-            extravars=dict(self._request.variables),
-            cmdline="--check --diff" if self._request.check else "--diff",
-            project_dir=str(self._request.project.root),
+            inventory=[str(path) for path in self.request.inventories],
+            limit=self.request.limit or None,
+            extravars=dict(self.request.variables),
+            cmdline="--check --diff" if self.request.check else "--diff",
+            project_dir=str(self.request.project.root),
             fact_cache_type="none",
             omit_event_data=True,
         )
@@ -163,10 +163,10 @@ class _Job(threading.Thread):
 
     def _adjust(self, config: Any) -> None:
         """Undo what ansible-runner would do to the environment, and let it write nothing."""
-        ours = child_environment(self._request.project, self._request.inventories, self._private)
+        ours = child_environment(self.request.project, self.request.inventories, self._private)
         needed = {name: config.env[name] for name in _RUNNER_NEEDS if name in config.env}
         callbacks = [
-            str(self._request.project.root / "plugins" / "callback"),
+            str(self.request.project.root / "plugins" / "callback"),
             config.env["ANSIBLE_CALLBACK_PLUGINS"],
         ]
         name, _, value = self._mark.partition("=")
@@ -175,10 +175,10 @@ class _Job(threading.Thread):
             | needed
             | {
                 "ANSIBLE_CALLBACK_PLUGINS": ":".join(callbacks),
-                "RUNBOOK_RUN_ID": self._folder.run,
+                "RUNBOOK_RUN_ID": self.folder.run,
                 "RUNBOOK_DOOR": "runbook",
-                "RUNBOOK_STATE": str(self._request.state),
-                **{f"RUNBOOK_GIVEN_{what.upper()}": path for what, path in self._request.given.items()},
+                "RUNBOOK_STATE": str(self.request.state),
+                **{f"RUNBOOK_GIVEN_{what.upper()}": path for what, path in self.request.given.items()},
                 name: value,
             }
         )
@@ -213,18 +213,17 @@ def _leave_word(folder: state.RunFolder, reason: str) -> None:
         folder.stop.write_text(reason)
 
 
-def _watch(
-    job: _Job, request: Request, stopper: Stopper, observer: Observer, mark: str, folder: state.RunFolder
-) -> None:
+def _watch(job: _Job, stopper: Stopper, observer: Observer, mark: str) -> None:
     """Serve the live view until the job has ended or has to end now."""
-    deadline = time.monotonic() + request.timeout if request.timeout else None
+    limit = job.request.timeout
+    deadline = time.monotonic() + limit if limit else None
     while job.is_alive():
         observer.poll()
         if deadline is not None and time.monotonic() > deadline:
-            stopper.stop_now(f"the time limit of {request.timeout:g} s is over")
+            stopper.stop_now(f"the time limit of {limit:g} s is over")
         if stopper.now:
             observer.stopping(now=True)
-            _leave_word(folder, stopper.reason)
+            _leave_word(job.folder, stopper.reason)
             interrupt(mark)
             _wait_for(job, observer)
             return

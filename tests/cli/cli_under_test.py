@@ -60,7 +60,7 @@ class Cli:
 
 
 def tiny_project(folder: Path, tree: Path = ROOT) -> Cli:
-    """The command on a fresh copy of the tiny project in `folder`, whose file says bad; `tree` has the rest."""
+    """The command on a copy of the tiny project in `folder`, whose file says bad; `tree` has the rest."""
     made = Cli(folder)
     shutil.copytree(Path(__file__).parent / "fixtures" / "tiny", made.project)
     for name in ("plugins", "collections"):

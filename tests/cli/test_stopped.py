@@ -1,4 +1,4 @@
-"""Stopped at every boundary and in the middle of a step, through the command: nothing is left, all is resumed."""
+"""Stopped between steps and in the middle of one, by the command: nothing is left, all is resumed."""
 
 from __future__ import annotations
 
