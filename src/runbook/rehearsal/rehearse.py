@@ -230,7 +230,7 @@ class _Act:
             _must(bool(failing), "no finding is `fail`")
             missed = [check for check in self.fault.finds if check not in failing]
             _must(not missed, f"found {', '.join(failing)}, but not {', '.join(missed)}")
-            told(", ".join(failing))
+            told(", ".join(dict.fromkeys(failing)))
         wanted = f"{expects} first" if expects else "nothing of this runbook"
         with self._stage(f"recommend: {wanted}") as told:
             advised = _advised(result)

@@ -1,0 +1,75 @@
+"""The whole rehearsal by the command that users type."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook.rehearsal import cases, isolation
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("ansible.cfg", "collections", "inventories", "playbooks", "plugins")
+STAGES = ["diagnose", "recommend", "plan", "apply", "verify"]
+
+
+def rehearse(
+    runbook: str, state: Path, *arguments: str, project: Path = ROOT
+) -> tuple[int, str, dict[str, Any]]:
+    """Run `runbook rehearse` for Roost; return exit code, output and the score."""
+    done = subprocess.run(
+        [sys.executable, "-m", "runbook.cli", "rehearse", "roost", runbook, "--scale", "10MB",
+         "--state", str(state), "--project", str(project), *arguments],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    scores = list(state.glob("rehearsals/*/rehearsal.json"))
+    return done.returncode, done.stdout + done.stderr, json.loads(scores[-1].read_text()) if scores else {}
+
+
+def proved(score: dict[str, Any]) -> list[str]:
+    """Return the first words of the stages without a problem."""
+    return [s["name"].split(":")[0] for s in score["stages"] if not s["problem"]]
+
+
+def must_pass(runbook: str, state: Path, fault: str, *arguments: str) -> list[str]:
+    """Rehearse one fault, see every stage proved that it has, and return the stages."""
+    about = cases.find_fault(fault, runbook)
+    if fault == "disk-full" and not isolation.available():
+        pytest.skip("a disk is only filled inside a namespace, which this machine does not allow")
+    code, output, score = rehearse(runbook, state, "--fault", fault, *arguments)
+    assert code == 0, output
+    assert "verified · " in output
+    assert "canary" not in output.lower()
+    stages = proved(score)
+    assert [s for s in stages if s in STAGES] == (STAGES if about.mitigation else STAGES[:2])
+    assert (stages[-2:] == ["undo", "compare"]) == about.undoes
+    return stages
+
+
+def sabotaged(folder: Path, playbook: str, old: str, new: str) -> Path:
+    """Return a copy of the project in which `old` is `new` in one playbook."""
+    project = folder / "project"
+    project.mkdir()
+    for part in PARTS:
+        if (ROOT / part).is_dir():
+            shutil.copytree(ROOT / part, project / part, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / part, project / part)
+    file = project / "playbooks" / playbook
+    changed = file.read_text().replace(old, new)
+    assert changed != file.read_text()
+    file.write_text(changed)
+    return project
+
+
+def must_fail_after(stage: str, runbook: str, state: Path, project: Path) -> None:
+    """Rehearse a sabotaged project and see that it does not get past `stage`."""
+    code, output, score = rehearse(runbook, state, project=project)
+    assert code != 0, output
+    assert "FAILED" in output
+    assert proved(score)[-1] == stage, output
