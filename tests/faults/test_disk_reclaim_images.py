@@ -168,12 +168,20 @@ def test_the_build_cache_goes_only_when_asked(engine: Engine, missing: Any) -> N
     assert reclaim(options(engine, candidates=[candidate]), check_mode=False)["items"] == []
 
 
-def test_an_engine_that_is_gone_is_unknown_and_never_a_reason_to_go_on(
+def test_an_engine_that_is_gone_keeps_no_file_from_being_freed(
     engine: Engine, missing: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "unix:///nonexistent/engine.sock")
+    old = engine.folder / "data" / "old.sql"
+    old.write_bytes(b"x" * 8192)
+    images = options(engine)["candidates"]
+    files = {"paths": [str(old)], "older_than_hours": 0.0, "action": "remove"}
+    params = options(engine, candidates=[*images, files])
     missing(EVERYTHING)
-    assert measure(options(engine))["status"] == "unknown"
-    missing(EVERYTHING)
-    with pytest.raises(OncallError, match="look at the engine"):
-        reclaim(options(engine), check_mode=False)
+    found = measure(params)
+    assert (found["status"], found["observed"]["items"]) == ("unknown", 1)
+    assert "look at the engine" in found["summary"]
+    missing(EVERYTHING, after=1)
+    with pytest.raises(OncallError, match=r"still missing.*look at the engine"):
+        reclaim(params, check_mode=False)
+    assert not old.exists()

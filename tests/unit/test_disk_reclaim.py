@@ -178,6 +178,21 @@ def test_images_of_a_rollback_stay_and_only_images_are_removed(
     assert changing == [f"image rm sha256:{7:064d}", "image rm r.invalid:5000/api:1"]
 
 
+def test_a_missing_engine_keeps_no_file_from_being_freed(
+    tmp_path: Path, small_disk: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = dump(tmp_path / "a.sql")
+    small_disk(4096)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    rules = {"engine": "docker", "keep_releases": 2, "keep": []}
+    images = {"paths": [], "images": rules, "older_than_hours": 0.0, "action": "remove"}
+    params = options(tmp_path, candidates=[images, *options(tmp_path)["candidates"]])
+    assert measure(params)["status"] == "ok", "the file is enough"
+    done = reclaim(params, check_mode=False)
+    assert "docker" in done["warnings"][0]
+    assert not old.exists()
+
+
 def test_a_relative_glob_is_refused(tmp_path: Path, small_disk: Any) -> None:
     small_disk(1)
     candidate = {"paths": ["*.sql"], "older_than_hours": 0.0, "action": "remove"}

@@ -12,7 +12,7 @@ import os
 import stat
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     OncallError,
@@ -84,8 +84,10 @@ def reclaim(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """
     path, goal = params["path"], params["goal_percent"]
     missing = missing_bytes(path, goal)
-    chosen = _choose(params, missing)
+    chosen, troubles = _choose(params, missing)
     result = _predicted(goal, missing, chosen)
+    if troubles:
+        result["warnings"] = troubles
     if check_mode:
         return result
     before = _free(path)
@@ -95,7 +97,7 @@ def reclaim(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
         os.sync()
     result["freed"] = _free(path) - before
     if missing_bytes(path, goal) > 0:
-        error = _short(path, goal, result["freed"])
+        error = _short(path, goal, result["freed"], result.get("warnings") or [])
         error.changed = bool(chosen)
         raise error
     return result
@@ -106,7 +108,7 @@ def measure(params: Mapping[str, Any]) -> Dict[str, Any]:
     path, goal = params["path"], params["goal_percent"]
     try:
         missing = missing_bytes(path, goal)
-        chosen = _choose(params, missing)
+        chosen, troubles = _choose(params, missing)
     except (OncallError, OSError) as exc:
         said = exc.message if isinstance(exc, OncallError) else "Could not look at %s: %s." % (path, exc)
         return finding("disk_reclaimable", "unknown", said, observed={"path": path})
@@ -115,13 +117,14 @@ def measure(params: Mapping[str, Any]) -> Dict[str, Any]:
     if missing <= 0:
         summary = "%g %% of %s are free; nothing has to go." % (goal, path)
         return finding("disk_reclaimable", "ok", summary, observed=observed)
-    status = "ok" if total >= missing else "fail"
+    status = "ok" if total >= missing else "unknown" if troubles else "fail"
     summary = "%s are missing to %g %% free on %s; what is declared disposable gives back %s." % (
         size(missing),
         goal,
         path,
         size(total),
     )
+    summary = " ".join([summary, *troubles])
     return finding("disk_reclaimable", status, summary, observed=observed, expected={"reclaimable": missing})
 
 
@@ -145,20 +148,34 @@ def missing_bytes(path: str, goal: float) -> int:
     return int(usable * goal / 100.0) - _free(path)
 
 
-def _choose(params: Mapping[str, Any], missing: int) -> List[Item]:
-    """The candidates in order, the oldest first, as many as the goal needs."""
+def _choose(params: Mapping[str, Any], missing: int) -> Tuple[List[Item], List[str]]:
+    """As many as the goal needs, in order, the oldest first; and what could not be looked at."""
     device = os.stat(params["path"]).st_dev
     chosen: Dict[str, Item] = {}
+    troubles: List[str] = []
     for candidate in params["candidates"]:
         if missing <= 0:
             break
-        for item in sorted(_matches(candidate, device, params["protected"]), key=lambda one: one.changed):
+        for item in _in_order(candidate, device, params["protected"], troubles):
             if missing <= 0:
                 break
             if item.path not in chosen:
                 chosen[item.path] = item
                 missing -= item.bytes
-    return list(chosen.values())
+    return list(chosen.values()), troubles
+
+
+def _in_order(
+    candidate: Mapping[str, Any], device: int, protected: Sequence[str], troubles: List[str]
+) -> List[Item]:
+    try:
+        return sorted(_matches(candidate, device, protected), key=lambda one: one.changed)
+    except UsageError:
+        raise
+    except OncallError as exc:
+        # An engine may hang for want of the very space that the files beside its images would free.
+        troubles.append(exc.message)
+        return []
 
 
 def _matches(candidate: Mapping[str, Any], device: int, protected: Sequence[str]) -> Iterator[Item]:
@@ -303,11 +320,12 @@ def write_evidence(entry: Dict[str, Any], text: str, folder: Optional[str]) -> D
     return dict(entry, path=path)
 
 
-def _short(path: str, goal: float, freed: int) -> VerificationError:
+def _short(path: str, goal: float, freed: int, troubles: Sequence[str]) -> VerificationError:
     missing = size(max(0, missing_bytes(path, goal)))
+    said = "%s came free, %s are still missing, and no declared candidate is left" % (size(freed), missing)
     return VerificationError(
         "free %g %% of the file system" % goal,
         on=path,
-        got="%s came free, %s are still missing, and no declared candidate is left" % (size(freed), missing),
+        got=". ".join([said, *troubles]),
         next_step="declare more candidates, remove the cause (WAL kept by a slot), or enlarge the volume",
     )

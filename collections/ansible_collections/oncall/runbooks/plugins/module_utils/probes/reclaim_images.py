@@ -18,7 +18,7 @@ from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Sequence, Set,
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.command import run
 
-_TIMEOUT = 60.0  # seconds; an engine whose disk is full is slow
+_TIMEOUT = 30.0  # seconds; an engine whose disk is full is slow
 _BATCH = 200
 _UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _COMPOSE = ("com.docker.compose.project", "com.docker.compose.service")
