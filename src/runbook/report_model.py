@@ -166,6 +166,7 @@ class Report:
                     "actual": after,
                     "same": same,
                     "facts": facts,
+                    "irreversible": name in self.irreversible,
                 }
             )
         return made
@@ -190,6 +191,26 @@ class Report:
     def irreversible(self) -> list[str]:
         """Names of the steps that nothing takes back."""
         return [s["name"] for s in self.steps if s["effect"] == "irreversible" and s["changed"]]
+
+    @property
+    def alarms(self) -> list[tuple[str, str]]:
+        """What nobody may overlook, a word and a sentence each: an overridden rule, what cannot be undone."""
+        result, found = self.result, []
+        why = (result["gate"] or {}).get("break_glass")
+        if why:
+            who = readable(result["operator"])
+            found.append(
+                ("break-glass", f"{who} went on without the approval of a second operator, because: {why}")
+            )
+        lost = (result["lock"] or {}).get("lost")
+        if lost:
+            found.append(("lock lost", f"The lock of the system was lost during the run: {lost}"))
+        if self.irreversible:
+            tense = "would change" if result["check_mode"] else "changed"
+            found.append(
+                ("irreversible", f"Nothing takes back what this {tense}: {', '.join(self.irreversible)}")
+            )
+        return found
 
     @property
     def commands(self) -> list[str]:

@@ -80,6 +80,8 @@ def draw(steps: list[Mapping[str, Any]], started_at: str | None, duration_s: flo
 def _bar(step: Mapping[str, Any], y: float, x: float, width: float, name_host: bool) -> Bar:
     name = f"{step['name']} ({step['host']})" if name_host else step["name"]
     label = seconds(step["duration_s"]) if step["status"] != "started" else "not finished"
+    if step["effect"] == "irreversible" and step["changed"]:
+        label += ", irreversible"
     full = f"{step['name']} on {step['host']}: {step['status']}, {label}"
     return Bar(
         round(LEFT + x, 1), y, round(max(width, _MIN_BAR), 1), step["phase"] or "other", step["status"],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_under_test import Cli, tiny_project
+
+from runbook import report_write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 EVIL = "<script>document.title='owned'</script><img src=http://127.0.0.1:9/x>"
@@ -92,3 +96,46 @@ def test_a_browser_shows_the_timeline_and_fetches_nothing(report: Path, tmp_path
     assert all(float(width) >= 3 for *_, width in bars)
     requested = re.findall(r'"url":"((?:https?|ftp|file)[^"]*)"', log.read_text())
     assert [url for url in requested if "127.0.0.1" in url] == []
+
+
+def loud(applied: Cli) -> dict[str, Any]:
+    """The result of the applied run, as if it had broken the glass for a change that nothing takes back."""
+    result: dict[str, Any] = json.loads((applied.runs[-1] / "result.json").read_text())
+    result["gate"]["break_glass"] = "nobody <answers> the phone"
+    changing = next(step for step in result["steps"] if step["changed"])
+    changing["effect"] = "irreversible"
+    return result
+
+
+def test_what_overrode_a_rule_or_cannot_be_undone_stands_at_the_top(applied: Cli) -> None:
+    result = loud(applied)
+    page, text = (report_write.render(kind, result, applied.state) for kind in (".html", ".md"))
+    assert re.findall(r'<p class="alarm" role="alert"><b>([\w-]+)</b>', page) == [
+        "break-glass",
+        "irreversible",
+    ]
+    assert page.index("nobody &lt;answers&gt; the phone") < page.index("Key figures")
+    assert page.count("irreversible") >= 3
+    assert text.index("> **BREAK-GLASS**") < text.index("> **IRREVERSIBLE**") < text.index("| time |")
+    quiet = json.loads((applied.runs[-1] / "result.json").read_text())
+    assert 'class="alarm"' not in report_write.render(".html", quiet, applied.state)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_a_narrow_screen_needs_no_scrolling_to_the_side(applied: Cli, tmp_path: Path) -> None:
+    page = tmp_path / "narrow.html"
+    # A page of its own that holds the report and says how wide it became.
+    script = "<script>document.title = document.documentElement.scrollWidth</script>"
+    probe = f"<style>html {{ overflow: hidden }}</style>{script}"
+    text = report_write.render(".html", loud(applied), applied.state)
+    page.write_text(re.sub("<meta http-equiv=[^>]+>", "", text).replace("</body>", f"{probe}</body>"))
+    done = subprocess.run(
+        [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=400,900",
+            f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri(),
+        ],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    width = re.search(r"<title>(\d+)</title>", done.stdout)
+    assert width, done.stdout[:300]
+    assert int(width[1]) <= 500
