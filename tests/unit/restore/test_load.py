@@ -9,12 +9,11 @@ import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import verify
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load import (
-    Loaded,
-    Loader,
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load import Loaded, Loader
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import (
+    Sessions,
     session_settings,
 )
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import Sessions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.schedule import Scheduler
 from hand_made import END, chunks, copy, head, login_of, sql

@@ -10,8 +10,11 @@ import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import load_post, verify
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load import Loader, session_settings
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import Sessions
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load import Loader
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import (
+    Sessions,
+    session_settings,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.schedule import Claims, Scheduler, Task
 from hand_made import END, chunks, copy, head, login_of, sql
@@ -175,6 +178,23 @@ def test_an_index_is_built_while_other_rows_still_come(
     assert seen == [("t_pkey",)]
     assert indexes() == [("b_name",), ("t_pkey",)]
     assert counts.check(loaded) == {"public.t": 1000, "public.b": 1}
+
+
+def test_a_key_to_a_table_without_a_copy_of_its_own_waits_for_all_rows(sessions: Sessions) -> None:
+    """The rows of a partitioned table come with those of its partitions."""
+
+    def events() -> Iterator[ev.Event]:
+        yield from head()[:2]
+        yield sql("CREATE TABLE public.t (id bigint PRIMARY KEY, name text) PARTITION BY RANGE (id);")
+        yield sql("CREATE TABLE public.t1 PARTITION OF public.t FOR VALUES FROM (0) TO (1000);")
+        yield from head("public.b")[2:]
+        yield ahead(foreign_key(), tables=("public.b", "public.t1"))
+        yield from copy([b"1\tx\n"], "public.b")
+        time.sleep(0.5)  # long enough for a key that does not wait
+        yield from copy([b"1\tx\n"], "public.t1")
+        yield END
+
+    assert Loader(sessions, Progress(), index_jobs=4).load(events()).rows == 2
 
 
 def test_an_index_that_fails_ends_a_load_that_still_goes_on(sessions: Sessions) -> None:

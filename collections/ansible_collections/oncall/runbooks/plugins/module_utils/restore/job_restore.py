@@ -19,6 +19,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore import (
     job_lock,
     job_result,
     load,
+    load_session,
     switch,
     untouched,
     verify,
@@ -176,7 +177,7 @@ class Restore:
     def _load(self, plan: inspect.Plan, name: str) -> None:
         jobs = self.options.jobs
         index_jobs = jobs * _INDEX_JOBS_PER_JOB if jobs > 1 else 1
-        settings = load.session_settings(load.free_memory(), index_jobs, plan.facts.version)
+        settings = load_session.session_settings(load_session.free_memory(), index_jobs, plan.facts.version)
         self._sessions = Sessions(self.options.login, name, settings)
         self.progress.total = self.source.size
         self.progress.enter("load")

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 import contextlib
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Callable, Dict, Iterable, List, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
@@ -24,6 +24,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_sessi
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
 
+_ALL_ROWS = "(all rows)"  # no table's name: what waits for the rows of every table claims it
 _STATEMENTS_PER_COMMIT = 500  # each created table holds locks until its commit; their number is limited
 _BYTES_PER_COMMIT = 16 * 1024 * 1024  # of large objects
 # A dump made with --clean drops what an empty database does not have.
@@ -238,12 +239,21 @@ class Loader:
         self._tasks.extend(self._post.plan(event, self._snapshot()))
 
     def _ahead(self, event: ev.Ahead) -> None:
-        """Start what post-data says of a table as soon as its rows are in."""
+        """Start what post-data says of a table as soon as its rows are in.
+
+        What names a table that is not filled by its own COPY waits for all rows: a foreign key to the root of
+        partitions needs theirs.
+        """
         self._commit()
         settings = dict(self._settings)
-        self._scheduler.await_names(event.tables)
+        self._scheduler.await_names((*event.tables, _ALL_ROWS))
+        filled = frozenset(event.tables)
         for statement in event.statements:
+            planned = len(self._tasks)
             self._sql(statement)
+            if not filled.issuperset(statement.names):
+                for task in self._tasks[planned:]:
+                    task.claims = replace(task.claims, read=task.claims.read | {_ALL_ROWS})
         self._settings = settings  # those of post-data are not for the rows
         self._scheduler.add(self._tasks)
         self._tasks = []
@@ -270,29 +280,3 @@ class Loader:
     def _warn(self, text: str) -> None:
         if text not in self._loaded.warnings:
             self._loaded.warnings.append(text)
-
-
-def session_settings(free: Optional[int], jobs: int, version: int = 0) -> Dict[str, str]:
-    """Return safe session settings: index memory from what is free (bytes, None = unknown), capped."""
-    each = (free // 4 // jobs) if free else 64 * 1024 * 1024
-    each = max(64 * 1024 * 1024, min(each, 512 * 1024 * 1024))
-    made = {"maintenance_work_mem": "%dkB" % (each // 1024)}
-    if jobs > 1:  # the sessions are the parallelism: workers beside them would fight for the same cores
-        made["max_parallel_maintenance_workers"] = "0"
-    if version >= 110000:  # compiling a foreign key's one query takes longer than it saves
-        made["jit"] = "off"
-    if (
-        version >= 140000
-    ):  # a backend notices within seconds that we were killed, even while it builds an index
-        made["client_connection_check_interval"] = "2s"
-    return made
-
-
-def free_memory() -> Optional[int]:
-    """Return the available bytes of memory of this machine, None when it does not say."""
-    try:
-        with open("/proc/meminfo") as stream:
-            found = re.search(r"^MemAvailable:\s+(\d+) kB", stream.read(), re.M)
-    except OSError:
-        return None
-    return int(found.group(1)) * 1024 if found else None

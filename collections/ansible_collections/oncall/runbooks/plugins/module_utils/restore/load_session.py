@@ -38,6 +38,32 @@ _VALUE = re.compile(r"(COPY [^\n]*?, line \d+(?:, column [^:\n]+)?): .*", re.S)
 Settings = Tuple[Tuple[bytes, bytes], ...]
 
 
+def session_settings(free: Optional[int], jobs: int, version: int = 0) -> Dict[str, str]:
+    """Return safe session settings: index memory from what is free (bytes, None = unknown), capped."""
+    each = (free // 4 // jobs) if free else 64 * 1024 * 1024
+    each = max(64 * 1024 * 1024, min(each, 512 * 1024 * 1024))
+    made = {"maintenance_work_mem": "%dkB" % (each // 1024)}
+    if jobs > 1:  # the sessions are the parallelism: workers beside them would fight for the same cores
+        made["max_parallel_maintenance_workers"] = "0"
+    if version >= 110000:  # compiling a foreign key's one query takes longer than it saves
+        made["jit"] = "off"
+    if (
+        version >= 140000
+    ):  # a backend notices within seconds that we were killed, even while it builds an index
+        made["client_connection_check_interval"] = "2s"
+    return made
+
+
+def free_memory() -> Optional[int]:
+    """Return the available bytes of memory of this machine, None when it does not say."""
+    try:
+        with open("/proc/meminfo") as stream:
+            found = re.search(r"^MemAvailable:\s+(\d+) kB", stream.read(), re.M)
+    except OSError:
+        return None
+    return int(found.group(1)) * 1024 if found else None
+
+
 def setting_name(statement: bytes) -> Optional[bytes]:
     """Return the name of the setting that SET or set_config() changes; None for any other statement."""
     match = _SET.match(statement) or _SET_CONFIG.match(statement)
