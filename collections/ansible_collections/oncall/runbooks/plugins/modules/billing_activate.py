@@ -211,7 +211,13 @@ def main() -> None:
         "ledger": {"type": "dict"},
         "confirm_status": word,
         "limit": {"type": "int", "default": 25},
-        "tokens": {"type": "list", "elements": "dict", "default": [], "options": tokens.argument_spec()},
+        "tokens": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "no_log": False,
+            "options": tokens.argument_spec(),
+        },
         "audit": {"type": "dict", "options": audit},
     }
     run_module(spec, run)

@@ -87,7 +87,7 @@ def matched(connection: Any, table: Subscribers, payments: Sequence[Row]) -> Lis
         ("email", "email", "email", by_email),
     ]
     for word, said, column, search in steps:
-        open_ones = [n for n, (_, rows) in enumerate(result) if not rows and payments[n][said]]
+        open_ones = [n for n, (_word, rows) in enumerate(result) if not rows and payments[n][said]]
         found: Dict[str, List[Row]] = defaultdict(list)
         for row in search(connection, table, [payments[n][said] for n in open_ones]):
             found[str(row[column]).strip().lower()].append(row)
@@ -148,7 +148,7 @@ def looked(connection: Any, tables: Tables, payments: Sequence[Row]) -> List[Row
     rows = linked(connection, tables.subscriptions, [p["subscription"] for p in payments])
     pairs = list(zip(payments, found))  # noqa: B905 - Python 3.8
     lonely = {
-        people[0]["id"] for p, (_, people) in pairs if len(people) == 1 and p["subscription"] not in rows
+        people[0]["id"] for p, (_word, people) in pairs if len(people) == 1 and p["subscription"] not in rows
     }
     waiting = unlinked(connection, tables.subscriptions, lonely)
     handled = received(connection, tables, [p["event"] for p in payments if p["event"]])

@@ -136,8 +136,7 @@ class Stripe:
         after: Dict[str, Any] = {}
         for _number in range(_MAX_PAGES):
             page = self._request("GET", path, query={"limit": _PAGE, **query, **after}).data
-            for item in page["data"]:
-                yield item
+            yield from page["data"]
             if not page["has_more"] or not page["data"]:
                 return
             after = {"starting_after": page["data"][-1]["id"]}

@@ -93,7 +93,8 @@ def argument_spec() -> Dict[str, Any]:
     word: Dict[str, Any] = {"type": "str", "required": True}
     return {
         "table": word,
-        "key": {"type": "list", "elements": "str", "default": ["id"]},
+        # Names of columns, no secrets, whatever they sound like.
+        "key": {"type": "list", "elements": "str", "default": ["id"], "no_log": False},
         "subscriber": {"type": "str", "default": "subscriber_id"},
         "revoked_at": {"type": "str", "default": "revoked_at"},
         "reason": word,
