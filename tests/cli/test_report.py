@@ -122,20 +122,32 @@ def test_what_overrode_a_rule_or_cannot_be_undone_stands_at_the_top(applied: Cli
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-def test_a_narrow_screen_needs_no_scrolling_to_the_side(applied: Cli, tmp_path: Path) -> None:
+def test_a_narrow_screen_shows_whole_lines_without_scrolling_to_the_side(
+    applied: Cli, tmp_path: Path
+) -> None:
     page = tmp_path / "narrow.html"
-    # A page of its own that holds the report and says how wide it became.
-    script = "<script>document.title = document.documentElement.scrollWidth</script>"
-    probe = f"<style>html {{ overflow: hidden }}</style>{script}"
-    text = report_write.render(".html", loud(applied), applied.state)
-    page.write_text(re.sub("<meta http-equiv=[^>]+>", "", text).replace("</body>", f"{probe}</body>"))
+    result = loud(applied)
+    result["findings"][0] |= {
+        "check": "postgres_replication",
+        "host": "roost-production-1",
+        "summary": "x " * 99,
+    }
+    # The page says in its title how wide it and the narrowest sentence in its tables became.
+    script = (
+        "const cells = [...document.querySelectorAll('td:last-child')].map((cell) => cell.clientWidth);"
+        "document.title = document.documentElement.scrollWidth + ' ' + Math.min(...cells);"
+    )
+    text = report_write.render(".html", result, applied.state)
+    text = re.sub("<meta http-equiv=[^>]+>", "", text)
+    page.write_text(text.replace("</body>", f"<script>{script}</script></body>"))
     done = subprocess.run(
         [
-            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=400,900",
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--window-size=500,900",
             f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri(),
         ],
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
-    width = re.search(r"<title>(\d+)</title>", done.stdout)
-    assert width, done.stdout[:300]
-    assert int(width[1]) <= 500
+    told = re.search(r"<title>(\d+) (\d+)</title>", done.stdout)
+    assert told, done.stdout[:300]
+    assert int(told[1]) <= 500
+    assert int(told[2]) > 300
