@@ -78,3 +78,15 @@ def test_a_server_that_does_not_come_back_is_an_error_with_its_reason(
     with pytest.raises(OncallError) as caught:
         run(parameters(options, own_server), check_mode=False)
     assert str(own_server.log) in caught.value.message
+
+
+def test_a_server_tells_what_it_was_started_with_and_no_value(
+    own_server: PostgresServer, options: Options
+) -> None:
+    from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose import choose_provider
+
+    provider = choose_provider(options(own_server)["runtime"], timeout=5, log_path=str(own_server.log))
+    path = provider.environment(["PATH"])["PATH"]
+    assert (path.present, path.length > 0) == (True, True)
+    assert set(path.as_dict()) == {"present", "length"}
+    assert not provider.environment(["AUTH_JWT_SECRET"])["AUTH_JWT_SECRET"].present

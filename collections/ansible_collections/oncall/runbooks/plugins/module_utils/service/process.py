@@ -20,6 +20,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.base impor
     ServiceError,
     ServiceState,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.service.environment import environment_of
 
 _INHERITED = ("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH", "TMPDIR")
 
@@ -87,6 +88,13 @@ class ProcessProvider(Provider):
             [pg_ctl, "start", "-D", self.data_dir, "-w", "-t", "60", "-l", log, *self._options()], 70
         )
         return "pg_ctl stop and start of %s" % self.data_dir
+
+    def recreate(self, *, stop_timeout: float) -> str:
+        # The server reads its configuration at every start.
+        return self.restart(stop_timeout=stop_timeout)
+
+    def read_environment(self) -> Dict[str, str]:
+        return environment_of(self.state())
 
     def _stop(self, pg_ctl: str, pid: int, stop_timeout: float) -> None:
         # A frozen server hears no request to stop; continuing one that runs does nothing.
