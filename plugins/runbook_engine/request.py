@@ -18,7 +18,8 @@ ENGINE_OPTIONS = frozenset(
 
 _FREE_PREFIXES = ("ansible_", "run_", "awx_", "tower_", "molecule_")
 _TYPES: dict[str, Callable[[Any], bool]] = {
-    "str": lambda v: isinstance(v, str),
+    # An id may look like a number, and then a door hands it over as one.
+    "str": lambda v: isinstance(v, str | int) and not isinstance(v, bool),
     # A survey has no lists: there it is a text with commas.
     "list": lambda v: isinstance(v, list | str),
     "dict": lambda v: isinstance(v, dict),
