@@ -44,7 +44,8 @@ def must_pass(runbook: str, state: Path, fault: str, *arguments: str) -> list[st
     code, output, score = rehearse(runbook, state, "--fault", fault, *arguments)
     assert code == 0, output
     assert "verified · " in output
-    assert "canary" not in output.lower()
+    # Every secret of the stand-in begins so; the names of some checks hold the same word.
+    assert not [mark for mark in ("canary-", "whsec_", "canarykey") if mark in output.lower()]
     stages = proved(score)
     assert [s for s in stages if s in STAGES] == (STAGES if about.mitigation else STAGES[:2])
     assert (stages[-2:] == ["undo", "compare"]) == about.undoes
