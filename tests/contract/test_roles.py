@@ -51,6 +51,7 @@ EFFECTS = {
     "oncall.runbooks.service_restart": "change",
     "oncall.runbooks.service_settings": "change",
     "oncall.runbooks.pg_restore_r2": "change",
+    "oncall.runbooks.pg_restore_r2_info": None,
     "oncall.runbooks.token_revoke": "change",
     "oncall.runbooks.billing_activate": "change",
     "oncall.runbooks.webhook_endpoint": "change",
