@@ -289,3 +289,18 @@ def test_a_login_without_an_account_is_refused_before_anything(service: Service)
     given = {"url": service.url, "kind": "login_hs256", "login": {"email": "", "password": ""}}
     with pytest.raises(OncallError, match="set login to an account"):
         Check.from_options(given)
+
+
+def test_a_run_that_is_killed_in_the_middle_can_still_be_taken_back(
+    rotation: Make, service: Service, env_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(secrets: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(service, "recreate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        rotation().rotate(64, check_mode=False)
+    assert value(env_file) != OLD
+    monkeypatch.undo()
+    assert rotation().take_back({}, check_mode=False)["changed"]
+    assert (value(env_file), service.secret) == (OLD, OLD)
