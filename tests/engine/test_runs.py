@@ -38,10 +38,18 @@ CASES = [
     ("", (*APPLY, "--tags", "mitigate"), (4, "refused"), 2),
     ("", (*APPLY, "--limit", "front"), (4, "refused"), 2),
     ("", (*APPLY, "-e", "plan_digest=sha256:0"), (4, "refused"), 2),
+    ("all_skipped", ("-e", "mitigation=oil", "--check", "--diff"), (4, "refused"), 2),
+    # Ansible itself would end with 0 here.
+    ("", ("--start-at-task", "There is no such task"), (9, "nothing_measured"), 9),
 ]
 
 
-@pytest.mark.parametrize(("case", "arguments", "expected", "code"), CASES)
+def _name(row: tuple[str, tuple[str, ...], tuple[int, str], int]) -> str:
+    given = " ".join(part for part in row[1] if part != "-e")
+    return f"{row[0] or 'as it is'}, {given or 'diagnose'}: {row[2][1]}"
+
+
+@pytest.mark.parametrize(("case", "arguments", "expected", "code"), CASES, ids=map(_name, CASES))
 def test_exit_of_a_run(
     engine: Engine, case: str, arguments: tuple[str, ...], expected: tuple[int, str], code: int
 ) -> None:
