@@ -35,7 +35,7 @@ def find_fault(name: str, runbook: str = "") -> Symptom:
 
     Raises StandInError naming those that exist.
     """
-    known = [symptom for of, symptom in faults() if runbook in ("", of)]
+    known = find(runbook).symptoms if runbook else tuple(symptom for _, symptom in faults())
     for symptom in known:
         if symptom.name == name:
             return symptom
