@@ -64,13 +64,15 @@ def broken() -> Iterator[stack.Stack]:
         yield made
 
 
-def run(made: stack.Stack, state: Path, *variables: str) -> tuple[int, dict[str, Any]]:
-    """Run the playbook as `ansible-playbook` would be by hand; return exit code and the newest result."""
+def run(
+    made: stack.Stack, state: Path, *variables: str, playbook: str = "billing_webhook_missed"
+) -> tuple[int, dict[str, Any]]:
+    """Run a playbook as `ansible-playbook` would be by hand; return exit code and the newest result."""
     arguments = [part for variable in variables for part in ("-e", variable)]
     inventories = ["-i", "inventories/roost", "-i", "inventories/rehearsal/roost"]
     program = str(Path(sys.executable).with_name("ansible-playbook"))
     done = subprocess.run(
-        [program, *inventories, "playbooks/billing_webhook_missed.yml", *arguments],
+        [program, *inventories, f"playbooks/{playbook}.yml", *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
         env={**os.environ, "REHEARSAL_STACK": str(made.path), "RUNBOOK_STATE": str(state)},
     )  # fmt: skip
@@ -103,3 +105,14 @@ def test_an_address_that_is_nobodys_activates_nobody(broken: stack.Stack, tmp_pa
     assert (code != 0, result["exit"]["code"]) == (True, 20), result["exit"]
     assert "nobody has it" in result["exit"]["reason"]
     assert stripe.refused(broken, who.token)
+
+
+def test_after_a_restore_it_is_said_what_stripe_knows_and_the_backup_did_not(tmp_path: Path) -> None:
+    parts = BillingWebhookMissed.parts | {"backups"}
+    with stack.running(stack.Options(scale=0.2, parts=parts)) as made:
+        stripe.buy(made)
+        code, result = run(made, tmp_path, "mitigation=restore", "confirm=roost", playbook="database_failure")
+    assert (code, result["exit"]["name"]) == (0, "verified"), result["exit"]
+    (found,) = [f for f in result["verification"]["findings"] if f["check"] == "billing_missed"]
+    assert (found["status"], found["observed"]["count"]) == ("warn", 1)
+    assert found["summary"].endswith("Next: runbook run roost billing-webhook-missed")
