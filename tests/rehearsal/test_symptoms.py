@@ -120,5 +120,5 @@ def test_disk_full_is_refused_where_the_disk_is_not_ours(standing: stack.Stack) 
 
 
 def test_an_unknown_fault_names_the_known(standing: stack.Stack) -> None:
-    with pytest.raises(StandInError, match="there are: corrupt-tables"):
+    with pytest.raises(StandInError, match=r"there are: .*corrupt-tables"):
         cases.find_fault("gremlins")

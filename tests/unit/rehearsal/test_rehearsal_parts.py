@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
-from runbook.rehearsal import digest, store
+from runbook.rehearsal import cases, digest, stack, store
 from runbook.rehearsal.__main__ import main
 from runbook.rehearsal.rehearse import Score, Stage
 
@@ -54,4 +55,26 @@ def test_a_score_ends_in_one_line() -> None:
 
 def test_an_unknown_fault_is_an_error_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fault", "gremlins", "--stack", "nowhere"]) == 1
-    assert "there are: corrupt-tables" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "there is no fault 'gremlins'; there are: " in said
+    assert ", corrupt-tables," in said
+
+
+def test_every_runbook_has_a_case_and_every_case_a_runbook() -> None:
+    playbooks = Path(__file__).resolve().parents[3] / "playbooks"
+    assert cases.names() == sorted(p.stem.replace("_", "-") for p in playbooks.glob("*.yml"))
+
+
+@pytest.mark.parametrize("runbook", cases.names())
+def test_a_case_names_only_what_its_runbook_has(runbook: str) -> None:
+    case = cases.find(runbook)
+    playbook = Path(__file__).resolve().parents[3] / "playbooks" / f"{runbook.replace('-', '_')}.yml"
+    header = yaml.safe_load(playbook.read_text())[0]["vars"]["runbook"]
+    have = {mitigation["name"] for mitigation in header["mitigations"]}
+    names = [symptom.name for symptom in case.symptoms]
+    assert case.runbook == header["name"] == runbook
+    assert case.default in names
+    assert len(names) == len(set(names))
+    assert {s.mitigation for s in case.symptoms} - {""} <= have
+    assert not [s.name for s in case.symptoms if s.expects and s.asks]
+    assert case.parts <= set(stack.PARTS)
