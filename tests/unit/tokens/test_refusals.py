@@ -94,7 +94,7 @@ def test_an_optional_table_is_left_out_and_said(still_owl: Owl) -> None:
     gone = dict(API, table="public.gone", optional=True)
     other = dict(API, revoked_at="revoked_reason", optional=True)
     done = still_owl.revoke(check_mode=True, tables=[gone, REFRESH])
-    assert done["skipped"] == {"public.gone": "there is no such table"}
+    assert done["left_out"] == {"public.gone": "there is no such table"}
     assert "public.gone: not looked at, there is no such table" in done["findings"][1]["summary"]
     assert "no table is left" in str(refused(still_owl, tables=[gone, other]))
 

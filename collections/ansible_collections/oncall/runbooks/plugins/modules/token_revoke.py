@@ -256,7 +256,7 @@ tables:
   sample:
     - {table: public.api_tokens, total: 1000000, active_before: 800000, in_scope_before: 799998, excluded: 2,
        revoked_before: 200000, revoked: 800114, in_scope_after: 0}
-skipped:
+left_out:
   description: Tables that were left out, with the reason.
   returned: when revoking
   type: dict

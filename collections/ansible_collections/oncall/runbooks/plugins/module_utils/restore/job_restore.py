@@ -203,7 +203,7 @@ class Restore:
         self._sessions.close_all()
         result = job_result.verified(self._loaded, counted, checks, int(size))
         result["load_warnings"] += self.source.warnings
-        result["skipped"] = [asdict(skipped) for skipped in self.source.skipped]
+        result["left_out"] = [asdict(skipped) for skipped in self.source.skipped]
         return result
 
     def _compare(self, result: Dict[str, Any]) -> None:

@@ -160,7 +160,7 @@ class _Revocation:
             "scope": plan.scope.as_dict(),
             "reason": plan.reason,
             "tables": entries,
-            "skipped": plan.skipped,
+            "left_out": plan.skipped,
             "epoch": plan.epoch_change,
             "findings": report.findings(entries, plan.skipped, plan.scope),
             "prediction": report.prediction(entries, plan.epoch_change, plan.scope),
