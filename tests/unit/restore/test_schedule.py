@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import schedule
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.schedule import (
     BARRIER,
     Claims,
@@ -49,6 +51,25 @@ def post(text: str, kind: str, *names: str, creates: str = "") -> ev.Sql:
 )
 def test_claims(sql: ev.Sql, expected: Claims) -> None:
     assert claims(sql) == expected
+
+
+@pytest.mark.parametrize(
+    ("held", "wanted", "free"),
+    [
+        ("shared", "shared", True),  # two indexes of one table
+        ("referred", "referred", True),  # two foreign keys to one table
+        ("read", "tended", True),
+        ("tended", "tended", False),
+        ("shared", "tended", False),  # the server would let a validation wait for an index build
+        ("referred", "shared", False),
+        ("read", "exclusive", False),
+    ],
+)
+def test_ways_to_claim_a_table(held: str, wanted: str, free: bool) -> None:
+    one, other = (replace(Claims(), **{way: frozenset({"t"})}) for way in (held, wanted))
+    assert schedule._Held([one]).free_for(other) is free
+    assert schedule._Held([other]).free_for(one) is free
+    assert schedule._Held([one]).free_for(Claims(exclusive=frozenset({"u"})))
 
 
 class Recorder:
@@ -146,6 +167,6 @@ def test_ten_thousand_indexes_are_scheduled_quickly() -> None:
         Task(lambda session: None, Claims(frozenset({f"i{n}"}), frozenset({f"t{n % 300}"})))
         for n in range(10_000)
     ]
-    began = time.monotonic()
+    began = time.process_time()
     Scheduler(4, object, lambda session: None).run(tasks)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10

@@ -64,21 +64,28 @@ def _task(loaded: Loaded, table: str, work: Callable[[Session, str], None], clai
 
 
 def _analyze(session: Session, table: str) -> None:
+    _kind(session, table)
     session.execute(b"ANALYZE " + _raw(table), "collect statistics of table %s" % table)
 
 
 def _count(session: Session, table: str) -> int:
+    kind = _kind(session, table)
+    with session.connection.cursor() as cursor:
+        # COPY names one table: rows of tables that inherit from it came with a COPY of their own.
+        only = b"" if kind in ("p", "f") else b"ONLY "
+        cursor.execute(b"SELECT count(*) FROM " + only + _raw(table))
+        return int(cursor.fetchone()[0])
+
+
+def _kind(session: Session, table: str) -> str:
     with session.connection.cursor() as cursor:
         cursor.execute(
             b"SELECT relkind FROM pg_class WHERE oid = to_regclass('%s')" % _raw(table, quote=True)
         )
         found = cursor.fetchone()
-        if not found:
-            raise _failed("find table %s" % table, ["it is in the backup but not in the restored database"])
-        # COPY names one table: rows of tables that inherit from it came with a COPY of their own.
-        only = b"" if found[0] in ("p", "f") else b"ONLY "
-        cursor.execute(b"SELECT count(*) FROM " + only + _raw(table))
-        return int(cursor.fetchone()[0])
+    if not found:
+        raise _failed("find table %s" % table, ["it is in the backup but not in the restored database"])
+    return str(found[0])
 
 
 def _raw(table: str, quote: bool = False) -> bytes:
