@@ -5,12 +5,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from runbook_engine import summary
 from runbook_engine.chain import Head
 from runbook_engine.ids import parse_timestamp
-from runbook_engine.pick import is_formality
 from runbook_engine.plain import digest
 from runbook_engine.plan_digest import with_prediction
 from runbook_engine.verdict import decide
@@ -215,11 +215,11 @@ def _finish(result: dict[str, Any], steps: list[dict[str, Any]], events: list[di
         for s in steps
         if s["phase"] != "engine" or (s["status"] in ("failed", "unreachable") and not refused)
     ]
-    result["findings"] = _findings(result["steps"], "diagnose")
+    result["findings"] = summary.findings(result["steps"], "diagnose")
     result["evidence"] = [{"step": s["id"], **e} for s in result["steps"] for e in s.get("evidence", ())]
-    result["phases"] = [p for p in (_phase(name, result) for name in PHASES) if p is not None]
+    result["phases"] = [p for p in (summary.phase(name, result) for name in PHASES) if p is not None]
     result["counts"] = dict(sorted(Counter(s["status"] for s in result["steps"]).items()))
-    result["verification"] = _verification(result)
+    result["verification"] = summary.verification(result)
     if result["plan"] is not None:
         result["plan"] = _planned(result, result["plan"])
     if result["started_at"] and events:
@@ -228,31 +228,9 @@ def _finish(result: dict[str, Any], steps: list[dict[str, Any]], events: list[di
     result["exit"] = decide(result)
 
 
-def _findings(steps: list[dict[str, Any]], phase: str) -> list[dict[str, Any]]:
-    """Findings of a phase; the last step that measured a check of a service on a host counts.
-
-    One step may find several things by one check, each of them counts: services are told apart by `observed`.
-    """
-    last: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-    for step in steps:
-        if step["phase"] != phase:
-            continue
-        measured: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
-        for finding in step.get("findings", ()):
-            measured.setdefault(_measured(finding), []).append(finding)
-        last |= measured
-    return [finding for group in last.values() for finding in group]
-
-
-def _measured(finding: Mapping[str, Any]) -> tuple[str, str, str]:
-    observed = finding.get("observed")
-    service = observed.get("service", "") if isinstance(observed, Mapping) else ""
-    return finding["check"], finding["host"], str(service)
-
-
 def _planned(result: dict[str, Any], decided: dict[str, Any]) -> dict[str, Any]:
     """The plan with what its steps said of themselves; what is left of another run is a plan of its own."""
-    plan = {**decided, **_predicted(result)}
+    plan = {**decided, **summary.predicted(result)}
     if result["mode"] == "plan":
         bound = digest([plan["bound"], plan["resumes"]]) if plan.get("resumes") else plan["bound"]
         plan["digest"] = with_prediction(bound, result["run"], plan["predicted"])
@@ -268,59 +246,4 @@ def reconciled_of(events: list[dict[str, Any]]) -> dict[tuple[str, str], dict[st
 def findings_of(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what the diagnosing steps among `events` found."""
     steps = [e["data"] for e in events if e["type"] == "step.finished"]
-    return _findings(steps, "diagnose")
-
-
-def _phase(name: str, result: dict[str, Any]) -> dict[str, Any] | None:
-    steps = [s for s in result["steps"] if s["phase"] == name]
-    if name == "recommend" and result["recommendation"] is not None:
-        return {"name": name, "status": "ok", "steps": len(steps), "duration_s": 0.0}
-    if not steps:
-        return None
-    seen = {s["status"] for s in steps}
-    order = ("unreachable", "failed", "rescued", "started", "changed", "ok", "ignored", "skipped")
-    duration = round(sum(s["duration_s"] or 0.0 for s in steps), 3)
-    return {
-        "name": name,
-        "status": next(status for status in order if status in seen),
-        "steps": len(steps),
-        "duration_s": duration,
-    }
-
-
-def _verification(result: dict[str, Any]) -> dict[str, Any]:
-    steps = [s for s in result["steps"] if s["phase"] == "verify"]
-    findings = _findings(steps, "verify")
-    status, reason = _verified(steps, findings)
-    return {"status": status, "reason": reason, "findings": findings, "steps": [s["id"] for s in steps]}
-
-
-def _verified(steps: list[dict[str, Any]], findings: list[dict[str, Any]]) -> tuple[str, str]:
-    bad = [s for s in steps if s["status"] in ("failed", "rescued", "ignored", "unreachable", "started")]
-    if bad:
-        return "failed", f"{bad[0]['name']!r} on {bad[0]['host']}: {bad[0].get('msg') or bad[0]['status']}"
-    broken = [f for f in findings if f["status"] == "fail"]
-    if broken:
-        return "failed", f"{broken[0]['check']} on {broken[0]['host']}: {broken[0]['summary']}"
-    unknown = [f for f in findings if f["status"] == "unknown"]
-    if unknown:
-        return "not_run", f"{unknown[0]['check']} on {unknown[0]['host']} could not be verified."
-    if not [s for s in steps if s["status"] in ("ok", "changed")]:
-        return "not_run", "No verifying step ran, so nothing is verified."
-    return "passed", f"{len([s for s in steps if s['status'] != 'skipped'])} verifying steps passed."
-
-
-def _predicted(result: dict[str, Any]) -> dict[str, Any]:
-    steps = [s for s in result["steps"] if s["phase"] == "mitigate"]
-    ran = [s for s in steps if s["status"] != "skipped" and not is_formality(s["action"])]
-    predictions = [
-        {"step": s["id"], "name": s["name"], "effect": s["effect"], "diff": s.get("diff", [])}
-        | {key: s.get(key) for key in ("prediction", "data_loss")}
-        for s in ran
-        if s["effect"] != "read"
-    ]
-    effects = Counter(s["effect"] for s in ran)
-    return {
-        "steps": {effect: effects.get(effect, 0) for effect in ("read", "change", "irreversible")},
-        "predicted": predictions,
-    }
+    return summary.findings(steps, "diagnose")
