@@ -214,7 +214,8 @@ class _Act:
                 bool(self.fault.mitigation or self.fault.finds), f"{self.fault.name} alone breaks no service"
             )
             # A server that is down cannot be looked at: what is not damaged is remembered before.
-            self.before = self.case.picture(self.stack)
+            if not self.fault.damages:
+                self.before = self.case.picture(self.stack)
             self.fault.run("fault", self.stack)
             problem = self.case.problem_outside(self.stack)
             _must(bool(problem), "the fault did not break anything that is noticed outside")
