@@ -85,7 +85,8 @@ def test_after_an_undo_the_next_step_is_to_measure_again(door: str, said: str) -
 
 
 @pytest.mark.parametrize(
-    ("door", "said"), [("runbook", "runbook undo r --apply"), ("ansible-playbook", "-e undo=r -e confirm=barn")]
+    ("door", "said"),
+    [("runbook", "runbook undo r --apply"), ("ansible-playbook", "-e undo=r -e confirm=barn")],
 )
 def test_the_undo_is_said_in_the_words_of_the_door(door: str, said: str) -> None:
     undo = [{"role": "a.b.c", "entry_point": "d", "args": {}}]
