@@ -10,7 +10,7 @@ def close_promptly() -> None:
 
     It always sleeps a tenth of a second first, which is every twentieth part of a short run.
     """
-    import pexpect  # noqa: PLC0415 - not needed to list and show
+    import pexpect  # type: ignore[import-untyped]  # noqa: PLC0415 - not needed to list and show
 
     if issubclass(pexpect.spawn, _Prompt):
         return
