@@ -13,7 +13,7 @@ import pytest
 
 from runbook.rehearsal import outside_services, seed, stack
 from runbook.rehearsal.parts import services as part
-from runbook.rehearsal.processes import StandInError, alive
+from runbook.rehearsal.processes import StandInError, alive, wait_until
 from runbook.rehearsal.services import stripe_events
 from runbook.rehearsal.services.fetch import Fetched, fetch
 from runbook.rehearsal.symptoms import services as symptoms
@@ -220,6 +220,13 @@ def test_an_event_that_cannot_be_acted_on_may_come_again(
 def test_an_unknown_part_is_refused_by_name() -> None:
     with pytest.raises(StandInError, match="no part is called gremlins; there are: database, backups"):
         stack.Options(parts=frozenset({"gremlins"}))
+
+
+def test_the_services_end_with_a_supervisor_that_was_killed() -> None:
+    with stack.running(stack.Options(scale=0.2, parts=SERVICES)) as up:
+        pids = [part.pid_of(up.facts, name) for name in part.PORTS]
+        os.kill(int((up.folder / "run" / "supervisord.pid").read_text()), 9)
+        wait_until(lambda: not any(map(alive, pids)), timeout=10, what="the end of the services")
 
 
 def test_down_leaves_no_service(tmp_path: Path) -> None:

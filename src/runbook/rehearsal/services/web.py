@@ -133,14 +133,28 @@ class Service:
             self.log("ERROR", f"{self.fault['say']} ({number})")
 
     def serve(self) -> None:
-        """Serve until SIGTERM; SIGUSR1 reads the fault."""
-        server = listen(self.options.host, self.options.port, self.answer, self.log)
+        """Serve until SIGTERM or the end of whoever started it; SIGUSR1 reads the fault."""
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         if self.options.run_dir:
             signal.signal(signal.SIGUSR1, lambda *_: self.take_fault())
-            (self.options.run_dir / f"{self.called}.pid").write_text(str(os.getpid()))
+            self._write_pid(self.options.run_dir / f"{self.called}.pid")
+        parent = os.getppid()
+
+        def end_alone() -> None:
+            if os.getppid() != parent:
+                os._exit(0)
+
+        # Last: whoever reaches the port finds the process id of this process, and may send it signals.
+        server = listen(self.options.host, self.options.port, self.answer, self.log)
+        server.service_actions = end_alone  # type: ignore[method-assign]
         self.log("INFO", f"listening on port {self.options.port}")
-        server.serve_forever(poll_interval=60)
+        server.serve_forever(poll_interval=1)
+
+    @staticmethod
+    def _write_pid(path: Path) -> None:
+        fresh = path.with_suffix(".pid.new")
+        fresh.write_text(str(os.getpid()))
+        fresh.rename(path)
 
 
 def listen(
