@@ -37,7 +37,7 @@ options:
         description:
           - Container images that nothing needs, one by one, the oldest first.
           - What a container uses stays, also a stopped one, and what O(candidates[].images.keep) names.
-          - The newest O(candidates[].images.keep_releases) of each repository stay, and what those are built on.
+          - The newest O(candidates[].images.keep_releases) of each repository stay, and what they build on.
         type: dict
         suboptions:
           engine:

@@ -47,7 +47,7 @@ def end(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Dict[str, Any]:
-    """End the processes of `run`: ask, wait `grace` seconds, kill. Return `{ended, killed, left}` as texts."""
+    """End the processes of `run`: ask, wait `grace`, kill. Return `{ended, killed, left}` in words."""
     seen = {process.pid: process for process in find(run, host)}
     _send(list(seen), signal.SIGTERM)
     left = _wait(run, host, grace, clock, sleep)

@@ -123,7 +123,7 @@ class _Work:
 
     def _sweep(self, writer: Any) -> int:
         done = 0
-        for _ in range(_PASSES):
+        for _round in range(_PASSES):
             self.last = ""
             while True:
                 found = self.pace.retried(lambda: self._batch(writer))
