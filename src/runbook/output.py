@@ -80,6 +80,9 @@ def print_show(console: Console, runbook: Runbook, system: System | None) -> Non
     if system is not None:
         _print_promise(console, system, declared)
     _section(console, "When you see", (f"- {symptom}" for symptom in runbook.symptoms))
+    if runbook.parameters:
+        told = [f"- {_parameter(parameter)}" for parameter in runbook.parameters]
+        _section(console, "What you can tell it (--param NAME=VALUE)", told)
     console.print(Text("\nWhat it can do, the cheapest first (nothing of it runs unasked)", style="bold"))
     for mitigation in runbook.mitigations:
         _print_mitigation(console, mitigation)
@@ -107,8 +110,9 @@ def _section(console: Console, title: str, lines: Iterable[str], fold: bool = Fa
 def _print_mitigation(console: Console, mitigation: Mitigation) -> None:
     head = Text(f"\n  {mitigation.name}", style="bold")
     head.append(f"  {mitigation.effect}", style=_EFFECT_STYLE[mitigation.effect])
-    head.append(f"  {mitigation.title}", style="not bold")
     console.print(head)
+    # Padding keeps a title that takes two lines from reading as two mitigations.
+    console.print(Padding(Text(mitigation.title), (0, 0, 0, 4)))
     rows = Table.grid(padding=(0, 2, 0, 0))
     rows.add_column(no_wrap=True, style="dim")
     rows.add_column()

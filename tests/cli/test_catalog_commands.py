@@ -146,6 +146,11 @@ def test_the_shipped_runbook_is_listed_and_shown(cli: Cli) -> None:
     assert "--mitigation restore" in shown.stdout
 
 
+def test_show_names_what_a_diagnosis_can_be_told(cli: Cli) -> None:
+    shown = cli("show", "roost", "security-breach", "--project", str(ROOT)).stdout
+    assert "breach_aware_at (str); when somebody first knew" in " ".join(shown.split())
+
+
 def test_the_wheel_carries_the_project(cli: Cli, tmp_path: Path) -> None:
     made = subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")],
