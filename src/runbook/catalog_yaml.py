@@ -100,6 +100,16 @@ class Reader:
         """Return the problem of the node at `steps`."""
         return FileError(self.path, line_of(self.text, steps), problem, expected)
 
+    def line(self, steps: Sequence[Step]) -> int:
+        """Return the line (from 1) of the node at `steps`."""
+        return line_of(self.text, steps)
+
+    def lines(self) -> list[int]:
+        """Return the line of each entry, when the document is a list."""
+        node = yaml.compose(self.text, Loader=_Loader)
+        listed = node.value if isinstance(node, yaml.SequenceNode) else []
+        return [entry.start_mark.line + 1 for entry in listed]
+
     def mapping(self, value: Any, steps: Sequence[Step], expected: str) -> dict[str, Any]:
         """Return `value`, which has to be a mapping with text keys."""
         if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):

@@ -30,6 +30,7 @@ _COMMANDS = {
     "approve": ("runbook.cli_audit", "approve"),
     "audit": ("runbook.cli_audit", "audit"),
     "lock": ("runbook.cli_lock", "lock"),
+    "coverage": ("runbook.cli_coverage", "coverage"),
     "rehearse": ("runbook.cli_rehearse", "rehearse"),
 }
 

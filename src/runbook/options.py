@@ -103,9 +103,10 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         "audit": _audit(commands),
         "lock": _lock(commands),
         "report": _report(commands),
+        "coverage": _coverage(commands),
     }
     for name, command in made.items():
-        _common(command, state=name not in ("show", "lock"))
+        _common(command, state=name not in ("show", "lock", "coverage"))
     return parser, made
 
 
@@ -249,6 +250,12 @@ def _report(commands: Any) -> Parser:
     command: Parser = commands.add_parser("report", help="write the report of a run")
     command.add_argument("run", metavar="RUN", help="a run id, or `last`")
     command.add_argument("file", metavar="FILE", nargs="?", help=".html or .md (default: <run>.html)")
+    return command
+
+
+def _coverage(commands: Any) -> Parser:
+    command: Parser = commands.add_parser("coverage", help="which steps of the prose runbooks are carried")
+    command.add_argument("system", metavar="SYSTEM", nargs="?", default="", help="default: every system")
     return command
 
 
