@@ -33,7 +33,7 @@ def coverage(args: argparse.Namespace) -> int:
     project = find_project(args.project)
     _needs_tests(project)
     names = [args.system] if args.system else system_names(project)
-    known = _rehearsals()
+    known = known_rehearsals()
     checked = [check(project, find_system(project, name), known) for name in names]
     if args.json:
         told = {"project": str(project.root), "systems": [_as_dict(one) for one in checked]}
@@ -94,7 +94,8 @@ def _as_dict(checked: Coverage) -> dict[str, Any]:
     return {"counts": counts, "maps": not checked.problems} | asdict(checked)
 
 
-def _rehearsals() -> dict[str, set[str]]:
+def known_rehearsals() -> dict[str, set[str]]:
+    """Return the faults of each runbook that can be rehearsed."""
     # Imported late: the faults bring the stand-ins with them.
     from runbook.rehearsal import cases  # noqa: PLC0415
 

@@ -180,16 +180,18 @@ def _malformed(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     if not isinstance(data.get("meaning"), str):
         yield "has no meaning", "say in one sentence what the step is for"
     kinds = [key for key in _STATE_OF if key in data]
-    if len(kinds) != 1 or not data[kinds[0]]:
+    if len(kinds) != 1:
         told = " and ".join(kinds) or "neither carried_by, planned nor not_automated"
-        yield f"has {told}", "give exactly one of them, with a value"
-    elif ("carried_by" in data) != ("proved_by" in data):
+        yield f"has {told}", "give exactly one of them"
+    elif not data[kinds[0]]:
+        yield f"{kinds[0]} is empty", "give it a value"
+    elif bool(data.get("carried_by")) != bool(data.get("proved_by")):
         yield "has only one of carried_by and proved_by", "name what carries it and what proves that"
     for key in ("carried_by", "proved_by"):
-        if key in data and not _texts(data[key]):
+        if data.get(key) and not _texts(data[key]):
             yield f"{key} is no list of texts", f"write {key}: [text, ...]"
     for key in ("planned", "not_automated"):
-        if key in data and not isinstance(data[key], str):
+        if data.get(key) and not isinstance(data[key], str):
             yield f"{key} is no text", f"write {key}: a sentence"
 
 

@@ -19,6 +19,7 @@ from runbook.catalog_yaml import Reader
 from runbook.coverage_tasks import collection_of, role_folder
 from runbook.project import Project
 
+# What is read of a file is kept: one command looks into the same files for many steps, and ends.
 _PLUGINS = "ansible_collections.oncall.runbooks.plugins."
 
 
@@ -132,11 +133,12 @@ class Carriers:
     def _emitted(self, module: str) -> frozenset[str]:
         """Names in the code of a module, its action plugin and what of the collection these import."""
         plugins = collection_of(self._project) / "plugins"
-        left = [plugins / kind / f"{module}.py" for kind in ("modules", "action")]
+        both = [plugins / kind / f"{module}.py" for kind in ("modules", "action")]
+        left = [path for path in both if path.is_file()]
         seen: set[Path] = set()
         while left:
             path = left.pop()
-            if path.is_file() and path not in seen:
+            if path not in seen:
                 seen.add(path)
                 left += _imported(path, plugins)
         return frozenset().union(*(_names(path) for path in seen))
@@ -191,12 +193,15 @@ def _names(path: Path) -> frozenset[str]:
     return frozenset(found)
 
 
-def _imported(path: Path, plugins: Path) -> Iterator[Path]:
+@functools.cache
+def _imported(path: Path, plugins: Path) -> tuple[Path, ...]:
+    """The files of the collection that a Python file imports, also inside its functions."""
+    found = []
     for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(_PLUGINS):
             where = plugins.joinpath(*str(node.module).removeprefix(_PLUGINS).split("."))
-            yield where.with_suffix(".py")
-            yield from (where / f"{alias.name}.py" for alias in node.names)
+            found += [where.with_suffix(".py"), *(where / f"{alias.name}.py" for alias in node.names)]
+    return tuple(file for file in found if file.is_file())
 
 
 @functools.cache
