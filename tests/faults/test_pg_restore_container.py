@@ -119,13 +119,16 @@ def test_its_health_is_measured(server: ContainerServer, monkeypatch: pytest.Mon
         "timeout": 5.0,
         "thresholds": dict(DEFAULTS),
     }
-    found = {f["check"]: f for f in postgres_health.run(parameters)["findings"]}
+    found = {f["check"]: f for f in postgres_health.run(parameters, check_mode=False)["findings"]}
     assert found["postgres_runtime"]["status"] == "ok", found["postgres_runtime"]
     assert found["postgres_answers"]["status"] == "ok"
     assert found["postgres_log"]["status"] == "ok", found["postgres_log"]
     server.engine.run("pause", server.name)
     try:
-        frozen = {f["check"]: f for f in postgres_health.run({**parameters, "timeout": 2.0})["findings"]}
+        frozen = {
+            f["check"]: f
+            for f in postgres_health.run({**parameters, "timeout": 2.0}, check_mode=False)["findings"]
+        }
     finally:
         server.engine.run("unpause", server.name)
     assert frozen["postgres_answers"]["status"] == "fail"
