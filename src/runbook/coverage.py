@@ -187,6 +187,10 @@ def _malformed(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"{kinds[0]} is empty", "give it a value"
     elif bool(data.get("carried_by")) != bool(data.get("proved_by")):
         yield "has only one of carried_by and proved_by", "name what carries it and what proves that"
+    yield from _mistyped(data)
+
+
+def _mistyped(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("carried_by", "proved_by"):
         if data.get(key) and not _texts(data[key]):
             yield f"{key} is no list of texts", f"write {key}: [text, ...]"
