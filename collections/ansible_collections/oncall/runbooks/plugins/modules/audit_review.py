@@ -19,19 +19,7 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same as without it.
-    support: full
-    details: It only reads.
-  diff_mode:
-    description: Returns what has changed.
-    support: none
-    details: It changes nothing.
-  idempotent:
-    description: A second run changes nothing.
-    support: full
-    details: It changes nothing.
+  - oncall.runbooks.attributes.reads
 options:
   database:
     description: Database with the audit log.

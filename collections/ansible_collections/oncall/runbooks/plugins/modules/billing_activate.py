@@ -24,18 +24,13 @@ extends_documentation_fragment:
   - oncall.runbooks.postgres
   - oncall.runbooks.stripe
   - oncall.runbooks.billing
+  - oncall.runbooks.attributes.changes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
     details: Asks Stripe and the database, in a read-only transaction, and shows every row as it would be.
   diff_mode:
-    description: Returns what has changed.
-    support: full
     details: Every row before and after; in check mode the same text.
   idempotent:
-    description: A second run changes nothing.
-    support: full
     details: Of two that run at once, the second waits and then finds nothing to do.
 options:
   state:

@@ -27,19 +27,7 @@ extends_documentation_fragment:
   - oncall.runbooks.postgres
   - oncall.runbooks.stripe
   - oncall.runbooks.billing
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same as without it.
-    support: full
-    details: It only reads.
-  diff_mode:
-    description: Returns what has changed.
-    support: none
-    details: It changes nothing.
-  idempotent:
-    description: A second run changes nothing.
-    support: full
-    details: It changes nothing.
+  - oncall.runbooks.attributes.reads
 options:
   escalate_at:
     description: From so many missed on, the summary says to escalate.

@@ -17,19 +17,8 @@ description:
   - It is no legal advice, and it sends nothing.
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same as without it.
-    support: full
-    details: It only reads.
-  diff_mode:
-    description: Returns what has changed.
-    support: none
-    details: It changes nothing.
-  idempotent:
-    description: A second run changes nothing.
-    support: full
-    details: It changes nothing.
+extends_documentation_fragment:
+  - oncall.runbooks.attributes.reads
 options:
   aware_at:
     description: When somebody first knew of the breach, in ISO 8601. The clocks run from here.

@@ -23,17 +23,11 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.edge
+  - oncall.runbooks.attributes.changes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
     details: It reads the health and predicts the switch; the proof from outside has nothing to prove yet.
-  diff_mode:
-    description: Returns what has changed.
-    support: full
   idempotent:
-    description: A second run changes nothing.
-    support: full
     details: Traffic that goes to the target already is only proved.
 options:
   state:

@@ -20,19 +20,13 @@ description:
   - Verifies that the bytes came free. A goal that was not met is a failure that says what is left to do.
 extends_documentation_fragment:
   - oncall.runbooks.reclaim
+  - oncall.runbooks.attributes.changes
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
 attributes:
   check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
     details: Lists each file with its size.
-  diff_mode:
-    description: Returns what has changed.
-    support: full
   idempotent:
-    description: A second run changes nothing.
-    support: full
     details: It does nothing once enough is free.
 options:
   evidence_dir:

@@ -20,17 +20,11 @@ description:
   - Reads the size from the file system itself before and after, and fails when the space did not become usable.
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
+extends_documentation_fragment:
+  - oncall.runbooks.attributes.changes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
     details: With O(device_bytes) it predicts for a device of that size.
-  diff_mode:
-    description: Returns what has changed.
-    support: full
-  idempotent:
-    description: A second run changes nothing.
-    support: full
 options:
   path:
     description: Any path on the file system.

@@ -15,19 +15,8 @@ description:
   - The probes of a host that M(oncall.runbooks.postgres_health) has, for a host without a database.
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same as without it.
-    support: full
-    details: It only reads.
-  diff_mode:
-    description: Returns what has changed.
-    support: none
-    details: It changes nothing.
-  idempotent:
-    description: A second run changes nothing.
-    support: full
-    details: It changes nothing.
+extends_documentation_fragment:
+  - oncall.runbooks.attributes.reads
 options:
   data_path:
     description: Path whose file system is measured as C(data_disk) and C(data_inodes).

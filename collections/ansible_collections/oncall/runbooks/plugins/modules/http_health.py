@@ -21,19 +21,10 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.urls
+  - oncall.runbooks.attributes.reads
 attributes:
   check_mode:
-    description: Can run in check mode and return the same as without it.
-    support: full
     details: It only reads. A login makes a session, as it does for every user.
-  diff_mode:
-    description: Returns what has changed.
-    support: none
-    details: It changes nothing.
-  idempotent:
-    description: A second run changes nothing.
-    support: full
-    details: It changes nothing.
 seealso:
   - module: oncall.runbooks.service_health
 """

@@ -19,17 +19,10 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
+  - oncall.runbooks.attributes.changes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
     details: Counts the rows, writes nothing.
-  diff_mode:
-    description: Returns what has changed.
-    support: full
-  idempotent:
-    description: A second run changes nothing.
-    support: full
 options:
   database:
     description: Database of the application.

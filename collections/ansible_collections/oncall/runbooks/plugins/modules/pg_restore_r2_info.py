@@ -21,19 +21,7 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
-attributes:
-  check_mode:
-    support: full
-    description: Can run in check mode and return the same as without it.
-    details: It only reads.
-  diff_mode:
-    support: none
-    description: Returns what has changed.
-    details: It changes nothing.
-  idempotent:
-    support: full
-    description: A second run changes nothing.
-    details: It changes nothing.
+  - oncall.runbooks.attributes.reads
 options:
   database:
     description: The live database, by the name its clients use.

@@ -20,20 +20,11 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
+  - oncall.runbooks.attributes.reads
 attributes:
   check_mode:
-    description: Can run in check mode and return the same as without it.
-    support: full
     details:
       - It measures in check mode too. The one write, a temporary table of 256 KiB, is always rolled back.
-  diff_mode:
-    description: Returns what has changed.
-    support: none
-    details: It changes nothing.
-  idempotent:
-    description: A second run changes nothing.
-    support: full
-    details: It changes nothing.
 options:
   database:
     description: Database whose tables are read and whose writes are tried.

@@ -20,17 +20,11 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
+  - oncall.runbooks.attributes.changes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
     details: Lists exactly the sessions that would be ended.
-  diff_mode:
-    description: Returns what has changed.
-    support: full
   idempotent:
-    description: A second run changes nothing.
-    support: full
     details: As long as no new session matches.
 options:
   database:

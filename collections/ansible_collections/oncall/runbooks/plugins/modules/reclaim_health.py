@@ -16,21 +16,9 @@ description:
   - Where enough is free nothing is looked for, so it costs nothing on a healthy host.
 extends_documentation_fragment:
   - oncall.runbooks.reclaim
+  - oncall.runbooks.attributes.reads
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same as without it.
-    support: full
-    details: It only reads.
-  diff_mode:
-    description: Returns what has changed.
-    support: none
-    details: It changes nothing.
-  idempotent:
-    description: A second run changes nothing.
-    support: full
-    details: It changes nothing.
 """
 
 EXAMPLES = r"""

@@ -16,19 +16,8 @@ description:
   - Never returns the secret, a part of it, or a checksum of it.
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same as without it.
-    support: full
-    details: It only reads.
-  diff_mode:
-    description: Returns what has changed.
-    support: none
-    details: It changes nothing.
-  idempotent:
-    description: A second run changes nothing.
-    support: full
-    details: It changes nothing.
+extends_documentation_fragment:
+  - oncall.runbooks.attributes.reads
 options:
   path:
     description: The settings file.

@@ -23,17 +23,13 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.service
+  - oncall.runbooks.attributes.changes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
     details: It asks the services with the old and with a foreign secret, and writes nothing.
   diff_mode:
-    description: Returns what has changed.
-    support: full
     details: It tells lengths, never values.
   idempotent:
-    description: A second run changes nothing.
     support: none
     details: Each run makes a new secret.
 options:

@@ -23,19 +23,7 @@ author:
 extends_documentation_fragment:
   - oncall.runbooks.service
   - oncall.runbooks.urls
-attributes:
-  check_mode:
-    description: Can run in check mode and return the same as without it.
-    support: full
-    details: It only reads.
-  diff_mode:
-    description: Returns what has changed.
-    support: none
-    details: It changes nothing.
-  idempotent:
-    description: A second run changes nothing.
-    support: full
-    details: It changes nothing.
+  - oncall.runbooks.attributes.reads
 options:
   checks:
     description: What to measure. Empty means everything.

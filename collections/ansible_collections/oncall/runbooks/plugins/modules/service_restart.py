@@ -19,16 +19,11 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
+  - oncall.runbooks.attributes.changes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
     details: It looks at the service and predicts the downtime.
-  diff_mode:
-    description: Returns what has changed.
-    support: full
   idempotent:
-    description: A second run changes nothing.
     support: none
     details: Each run restarts.
 options:

@@ -22,17 +22,11 @@ description:
   - Idempotent, also for services that were not started again after somebody else changed the file.
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
+extends_documentation_fragment:
+  - oncall.runbooks.attributes.changes
 attributes:
-  check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
   diff_mode:
-    description: Returns what has changed.
-    support: full
     details: Of O(secrets) only length and change are shown.
-  idempotent:
-    description: A second run changes nothing.
-    support: full
 options:
   state:
     description:

@@ -26,18 +26,13 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
+  - oncall.runbooks.attributes.changes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
     details: Counts by table in a session that the server keeps from writing; returns the same keys as for real.
   diff_mode:
-    description: Returns what has changed.
-    support: full
     details: Numbers of active and revoked tokens by table, and the epoch; never a key or a token.
   idempotent:
-    description: A second run changes nothing.
-    support: full
     details: An O(epoch) is moved once by each O(run).
 options:
   database:

@@ -19,16 +19,8 @@ description:
   - Runs on the controller; the token never leaves it.
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
-attributes:
-  check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
-  diff_mode:
-    description: Returns what has changed.
-    support: full
-  idempotent:
-    description: A second run changes nothing.
-    support: full
+extends_documentation_fragment:
+  - oncall.runbooks.attributes.changes
 options:
   volume:
     description: Name or id of the volume.

@@ -18,16 +18,7 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.stripe
-attributes:
-  check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
-  diff_mode:
-    description: Returns what has changed.
-    support: full
-  idempotent:
-    description: A second run changes nothing.
-    support: full
+  - oncall.runbooks.attributes.changes
 options:
   state:
     description: What the endpoint shall be.

@@ -24,17 +24,11 @@ extends_documentation_fragment:
   - oncall.runbooks.postgres
   - oncall.runbooks.stripe
   - oncall.runbooks.billing
+  - oncall.runbooks.attributes.changes
 attributes:
   check_mode:
-    description: Can run in check mode and predict what it would do.
-    support: full
     details: Names the events that would be sent.
-  diff_mode:
-    description: Returns what has changed.
-    support: full
   idempotent:
-    description: A second run changes nothing.
-    support: full
     details: An event whose subscriber is served is not sent again.
 options:
   event:

@@ -29,12 +29,18 @@ def documented_spec(module: str, secrets: FrozenSet[str] = frozenset()) -> Dict[
     for, which options are secret, is given in `secrets`.
     """
     doc = _loaded(import_module("%s.modules.%s" % (_PLUGINS, module.rpartition(".")[2])).DOCUMENTATION)
-    options: Dict[str, Any] = {}
+    options: Dict[str, Any] = dict(doc.get("options", {}))
     for fragment in doc.get("extends_documentation_fragment", []):
-        shared = import_module("%s.doc_fragments.%s" % (_PLUGINS, fragment.rpartition(".")[2]))
-        options.update(_loaded(shared.ModuleDocFragment.DOCUMENTATION).get("options", {}))
-    options.update(doc.get("options", {}))
+        for name, shared in _fragment(fragment).get("options", {}).items():
+            options[name] = {**shared, **options.get(name, {})}
     return _spec_of(options, secrets)
+
+
+def _fragment(full_name: str) -> Dict[str, Any]:
+    """Return the fragment that a module names as `namespace.collection.file`, or with `.section` after it."""
+    name, _dot, section = full_name.split(".", 2)[2].partition(".")
+    shared = import_module("%s.doc_fragments.%s" % (_PLUGINS, name)).ModuleDocFragment
+    return _loaded(getattr(shared, section.upper() or "DOCUMENTATION"))
 
 
 def _loaded(text: str) -> Dict[str, Any]:
