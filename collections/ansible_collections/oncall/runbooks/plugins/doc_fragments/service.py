@@ -1,16 +1,84 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Documentation of the option that describes services, shared by the modules that take it."""
+"""Options that describe services, what runs them and how they answer, shared by modules."""
 
 from __future__ import annotations
 
 __metaclass__ = type
 
+from textwrap import indent
+
+# What a good answer of a URL is; also part of the option `outside`.
+ANSWER = r"""
+status:
+  description: Statuses that are right.
+  type: list
+  elements: int
+  default: [200]
+json:
+  description: What has to be part of the body.
+  type: dict
+contains:
+  description: Text that has to be in the body.
+  type: str
+  default: ""
+timeout:
+  description: Seconds for the whole answer.
+  type: float
+  default: 3
+"""
+
+_HEALTH = (
+    r"""
+url:
+  description: URL that is asked. Redirects are not followed.
+  type: str
+  required: true
+"""
+    + ANSWER
+)
+
+# The folder of C(pg_ctl) is documented by each option on its own.
+_RUNTIME = r"""
+kind:
+  description: Container engine, compose, init system, supervisord, or none (a PostgreSQL server).
+  type: str
+  required: true
+  choices: [docker, compose, systemd, supervisor, process]
+name:
+  description: Exact name of the container, unit or program.
+  type: str
+data_dir:
+  description: Data directory of a PostgreSQL server of kind V(process).
+  type: path
+engine:
+  description: Program of the container engine.
+  type: str
+  default: docker
+service:
+  description: Name in the compose file, kind V(compose).
+  type: str
+project_dir:
+  description: Folder of the compose project.
+  type: path
+file:
+  description: The compose file, in O(runtime.project_dir).
+  type: str
+  default: docker-compose.yml
+env_file:
+  description: File of its settings, in O(runtime.project_dir).
+  type: str
+config:
+  description: Configuration file of supervisord, kind V(supervisor).
+  type: path
+"""
+
 
 class ModuleDocFragment:
-    """The option `services`."""
+    """The options `services`, `runtime` with `log_path`, and `health`."""
 
-    DOCUMENTATION = r"""
+    DOCUMENTATION = (
+        r"""
 options:
   services:
     description: The services, in the order in which they may be started.
@@ -26,69 +94,6 @@ options:
         description: What it is for, such as V(stream), V(auth), V(edge) or V(worker); findings carry it.
         type: str
         required: true
-      runtime:
-        description: What runs it.
-        type: dict
-        required: true
-        suboptions:
-          kind:
-            description: Container engine, compose, init system, supervisord, or none (a PostgreSQL server).
-            type: str
-            required: true
-            choices: [docker, compose, systemd, supervisor, process]
-          name:
-            description: Exact name of the container, unit or program.
-            type: str
-          data_dir:
-            description: Data directory of a PostgreSQL server of kind V(process).
-            type: path
-          engine:
-            description: Program of the container engine.
-            type: str
-            default: docker
-          bin_dir:
-            description: Folder of C(pg_ctl), kind V(process). Default is the running server's own.
-            type: path
-          service:
-            description: Name in the compose file, kind V(compose).
-            type: str
-          project_dir:
-            description: Folder of the compose project.
-            type: path
-          file:
-            description: The compose file, in O(services[].runtime.project_dir).
-            type: str
-            default: docker-compose.yml
-          env_file:
-            description: File of its settings, in O(services[].runtime.project_dir).
-            type: str
-          config:
-            description: Configuration file of supervisord, kind V(supervisor).
-            type: path
-      health:
-        description: Its own health address, as the host sees it.
-        type: dict
-        suboptions:
-          url:
-            description: URL that is asked. Redirects are not followed.
-            type: str
-            required: true
-          status:
-            description: Statuses that are right.
-            type: list
-            elements: int
-            default: [200]
-          json:
-            description: What has to be part of the body.
-            type: dict
-          contains:
-            description: Text that has to be in the body.
-            type: str
-            default: ""
-          timeout:
-            description: Seconds for the whole answer.
-            type: float
-            default: 3
       connections:
         description: For a tunnel, where its health answer says how many connections to the edge it holds.
         type: dict
@@ -140,4 +145,46 @@ options:
         description: What to do when it fails; it is said in the finding.
         type: str
         default: ""
+      health:
+        description: Its own health address, as the host sees it.
+        type: dict
+        suboptions:
 """
+        + indent(_HEALTH, " " * 10)
+        + r"""
+      runtime:
+        description: What runs it.
+        type: dict
+        required: true
+        suboptions:
+          bin_dir:
+            description: Folder of C(pg_ctl), kind V(process). Default is the running server's own.
+            type: path
+"""
+        + indent(_RUNTIME.replace("O(runtime.", "O(services[].runtime."), " " * 10)
+    )
+
+    # What runs the one service of a module.
+    RUNTIME = r"""
+options:
+  log_path:
+    description: Log file of a server of kind V(process). Default is the file its standard error goes to.
+    type: path
+    default: ""
+  runtime:
+    description: What runs the service.
+    type: dict
+    suboptions:
+      bin_dir:
+        description: Folder of C(pg_ctl). Default is the running server's own.
+        type: path
+""" + indent(_RUNTIME, " " * 6)
+
+    # How the one service of a module answers.
+    HEALTH = r"""
+options:
+  health:
+    description: The service's own health address. When given, it is well only when this answers as it should.
+    type: dict
+    suboptions:
+""" + indent(_HEALTH, " " * 6)

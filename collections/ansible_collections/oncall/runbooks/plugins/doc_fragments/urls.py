@@ -6,6 +6,10 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+from textwrap import indent
+
+from ansible_collections.oncall.runbooks.plugins.doc_fragments.service import ANSWER
+
 
 class ModuleDocFragment:
     """The option `outside`."""
@@ -39,22 +43,6 @@ options:
         description: Headers that are sent. They are never shown.
         type: dict
         default: {}
-      status:
-        description: Statuses that are right.
-        type: list
-        elements: int
-        default: [200]
-      json:
-        description: What has to be part of the body.
-        type: dict
-      contains:
-        description: Text that has to be in the body.
-        type: str
-        default: ""
-      timeout:
-        description: Seconds for the whole answer.
-        type: float
-        default: 3
       served_by:
         description: Header of the answer that tells which origin served it; its value is told.
         type: str
@@ -87,4 +75,4 @@ options:
         description: When not empty, nothing is asked, and the finding is V(unknown) with this reason.
         type: str
         default: ""
-"""
+""" + indent(ANSWER, " " * 6)

@@ -20,6 +20,7 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
+  - oncall.runbooks.service.runtime
   - oncall.runbooks.attributes.reads
 attributes:
   check_mode:
@@ -32,52 +33,12 @@ options:
     required: true
   runtime:
     description: What runs the server. Without it, C(postgres_runtime) and C(postgres_log) are not measured.
-    type: dict
-    suboptions:
-      kind:
-        description: Container engine, compose, init system, supervisord, or none (a PostgreSQL server).
-        type: str
-        required: true
-        choices: [docker, compose, systemd, supervisor, process]
-      name:
-        description: Exact name of the container, unit or program.
-        type: str
-      data_dir:
-        description: Data directory of a PostgreSQL server of kind V(process).
-        type: path
-      engine:
-        description: Program of the container engine.
-        type: str
-        default: docker
-      bin_dir:
-        description: Folder of C(pg_ctl). Default is the running server's own.
-        type: path
-      service:
-        description: Name in the compose file, kind V(compose).
-        type: str
-      project_dir:
-        description: Folder of the compose project.
-        type: path
-      file:
-        description: The compose file, in O(runtime.project_dir).
-        type: str
-        default: docker-compose.yml
-      env_file:
-        description: File of its settings, in O(runtime.project_dir).
-        type: str
-      config:
-        description: Configuration file of supervisord, kind V(supervisor).
-        type: path
   data_path:
     description: Path whose file system holds the data. Empty means not measured.
     type: path
     default: ""
   docker_root:
     description: Path whose file system holds images and container logs. Empty means not measured.
-    type: path
-    default: ""
-  log_path:
-    description: Log file of a server of kind V(process). Default is the file its standard error goes to.
     type: path
     default: ""
   expected_tables:

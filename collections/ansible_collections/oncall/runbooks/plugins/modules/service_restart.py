@@ -19,6 +19,8 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
+  - oncall.runbooks.service.runtime
+  - oncall.runbooks.service.health
   - oncall.runbooks.attributes.changes
 attributes:
   check_mode:
@@ -28,76 +30,11 @@ attributes:
     details: Each run restarts.
 options:
   runtime:
-    description: What runs the service.
-    type: dict
     required: true
-    suboptions:
-      kind:
-        description: Container engine, compose, init system, supervisord, or none (a PostgreSQL server).
-        type: str
-        required: true
-        choices: [docker, compose, systemd, supervisor, process]
-      name:
-        description: Exact name of the container, unit or program.
-        type: str
-      data_dir:
-        description: Data directory of a PostgreSQL server of kind V(process).
-        type: path
-      engine:
-        description: Program of the container engine.
-        type: str
-        default: docker
-      bin_dir:
-        description: Folder of C(pg_ctl). Default is the running server's own.
-        type: path
-      service:
-        description: Name in the compose file, kind V(compose).
-        type: str
-      project_dir:
-        description: Folder of the compose project.
-        type: path
-      file:
-        description: The compose file, in O(runtime.project_dir).
-        type: str
-        default: docker-compose.yml
-      env_file:
-        description: File of its settings, in O(runtime.project_dir).
-        type: str
-      config:
-        description: Configuration file of supervisord, kind V(supervisor).
-        type: path
-  log_path:
-    description: Log file of a server of kind V(process). Default is the file its standard error goes to.
-    type: path
-    default: ""
   database:
     description: When given, the service is PostgreSQL, and well only when a query in this database is answered.
     type: str
     default: ""
-  health:
-    description: The service's own health address. When given, it is well only when this answers as it should.
-    type: dict
-    suboptions:
-      url:
-        description: URL that is asked. Redirects are not followed.
-        type: str
-        required: true
-      status:
-        description: Statuses that are right.
-        type: list
-        elements: int
-        default: [200]
-      json:
-        description: What has to be part of the body.
-        type: dict
-      contains:
-        description: Text that has to be in the body.
-        type: str
-        default: ""
-      timeout:
-        description: Seconds for the whole answer.
-        type: float
-        default: 3
   precheck:
     description: Command that has to succeed before anything is stopped, such as a check of the configuration.
     type: list
