@@ -16,16 +16,9 @@ description:
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
+  - oncall.runbooks.host
   - oncall.runbooks.attributes.reads
 options:
-  data_path:
-    description: Path whose file system is measured as C(data_disk) and C(data_inodes).
-    type: path
-    default: /
-  docker_root:
-    description: Path whose file system is measured as C(docker_disk). Empty means not measured.
-    type: path
-    default: ""
   timeout:
     description: Seconds each probe may take.
     type: float
@@ -56,7 +49,7 @@ from typing import Any, Dict
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.host import measure_host
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.host import HOST_SPEC, measure_host
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import DEFAULTS
 
 
@@ -69,8 +62,7 @@ def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa:
 def main() -> None:
     """Validate the options, measure, exit."""
     spec = {
-        "data_path": {"type": "path", "default": "/"},
-        "docker_root": {"type": "path", "default": ""},
+        **HOST_SPEC,
         "timeout": {"type": "float", "default": 5.0},
     }
     run_module(spec, run)

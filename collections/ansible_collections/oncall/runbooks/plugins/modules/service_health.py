@@ -22,6 +22,7 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.service
+  - oncall.runbooks.host
   - oncall.runbooks.urls
   - oncall.runbooks.attributes.reads
 options:
@@ -42,14 +43,6 @@ options:
       - docker_disk
       - memory
       - load
-  data_path:
-    description: Path whose file system is measured as C(data_disk) and C(data_inodes).
-    type: path
-    default: /
-  docker_root:
-    description: Path whose file system is measured as C(docker_disk). Empty means not measured.
-    type: path
-    default: ""
   cdn:
     description: What M(oncall.runbooks.cdn_health) takes. When given, the controller measures that meanwhile, too.
     type: dict
@@ -118,7 +111,7 @@ from typing import Any, Dict
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.host import host_probes
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.host import HOST_SPEC, host_probes
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_probes
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.services import (
     CHECKS,
@@ -157,8 +150,7 @@ def main() -> None:
     spec = {
         "services": {"type": "list", "elements": "dict", "options": SERVICE_SPEC, "required": True},
         "checks": {"type": "list", "elements": "str", "default": [], "choices": list(ALL_CHECKS)},
-        "data_path": {"type": "path", "default": "/"},
-        "docker_root": {"type": "path", "default": ""},
+        **HOST_SPEC,
         "cdn": {"type": "dict", "default": {}},
         "private_dir": {"type": "path", "default": ""},
         "timeout": {"type": "float", "default": 3.0},

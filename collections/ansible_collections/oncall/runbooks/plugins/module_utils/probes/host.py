@@ -14,6 +14,12 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner impo
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import above, below, worse
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import size
 
+# Options of a module that measures its host.
+HOST_SPEC: Dict[str, Any] = {
+    "data_path": {"type": "path", "default": "/"},
+    "docker_root": {"type": "path", "default": ""},
+}
+
 Limits = Mapping[str, Any]
 Findings = Iterator[Dict[str, Any]]
 
