@@ -66,7 +66,7 @@ def test_reading_commands_import_neither_ansible_nor_the_runner(cli: Cli, comman
         (["run", "tiny", "file-failure", "--apply"], ["nothing to apply"]),
         (["run", "tiny", "file-failure", "--timeout", "-3"], ["'-3'"]),
         (["run", "tiny", "file-failure", "--timeout", "nan"], ["'nan'"]),
-        (["run", "tiny", "file-failure", "--param", "x=1"], ["--param without --mitigation"]),
+        (["run", "tiny", "file-failure", "--param", "x=1"], ["without --mitigation: it belongs to one"]),
         (["run", "tiny", "file-failure", "--inventory", "nowhere"], ["nowhere"]),
         (["run", "tiny", "file-failure", "--report", "r.pdf"], ["r.pdf", ".html"]),
         (["run", "tiny", "file-failure", "--report", "no/where.html"], ["no folder"]),
