@@ -8,8 +8,16 @@ __metaclass__ = type
 
 from textwrap import indent
 
-# What a good answer of a URL is; also part of the option `outside`.
-ANSWER = r"""
+
+class ModuleDocFragment:
+    """The options `services`, `runtime` with `log_path`, and `health`.
+
+    What is put together from parts is annotated: the YAML check of ansible-test reads every other value of
+    the class, and can read literals only.
+    """
+
+    # What a good answer of a URL is; also part of the option `outside`.
+    ANSWER = r"""
 status:
   description: Statuses that are right.
   type: list
@@ -28,18 +36,8 @@ timeout:
   default: 3
 """
 
-_HEALTH = (
-    r"""
-url:
-  description: URL that is asked. Redirects are not followed.
-  type: str
-  required: true
-"""
-    + ANSWER
-)
-
-# The folder of C(pg_ctl) is documented by each option on its own.
-_RUNTIME = r"""
+    # The folder of C(pg_ctl) is documented by each option on its own.
+    _RUNTIME = r"""
 kind:
   description: Container engine, compose, init system, supervisord, or none (a PostgreSQL server).
   type: str
@@ -73,12 +71,14 @@ config:
   type: path
 """
 
+    _URL = r"""
+url:
+  description: URL that is asked. Redirects are not followed.
+  type: str
+  required: true
+"""
 
-class ModuleDocFragment:
-    """The options `services`, `runtime` with `log_path`, and `health`."""
-
-    DOCUMENTATION = (
-        r"""
+    _SERVICES = r"""
 options:
   services:
     description: The services, in the order in which they may be started.
@@ -145,12 +145,17 @@ options:
         description: What to do when it fails; it is said in the finding.
         type: str
         default: ""
+"""
+
+    DOCUMENTATION: str = (
+        _SERVICES
+        + r"""
       health:
         description: Its own health address, as the host sees it.
         type: dict
         suboptions:
 """
-        + indent(_HEALTH, " " * 10)
+        + indent(_URL + ANSWER, " " * 10)
         + r"""
       runtime:
         description: What runs it.
@@ -165,7 +170,7 @@ options:
     )
 
     # What runs the one service of a module.
-    RUNTIME = r"""
+    RUNTIME: str = r"""
 options:
   log_path:
     description: Log file of a server of kind V(process). Default is the file its standard error goes to.
@@ -181,10 +186,10 @@ options:
 """ + indent(_RUNTIME, " " * 6)
 
     # How the one service of a module answers.
-    HEALTH = r"""
+    HEALTH: str = r"""
 options:
   health:
     description: The service's own health address. When given, it is well only when this answers as it should.
     type: dict
     suboptions:
-""" + indent(_HEALTH, " " * 6)
+""" + indent(_URL + ANSWER, " " * 6)

@@ -8,13 +8,14 @@ __metaclass__ = type
 
 from textwrap import indent
 
-from ansible_collections.oncall.runbooks.plugins.doc_fragments.service import ANSWER
+from ansible_collections.oncall.runbooks.plugins.doc_fragments.service import ModuleDocFragment as Services
 
 
 class ModuleDocFragment:
     """The option `outside`."""
 
-    DOCUMENTATION = r"""
+    # Annotated for the reason that `service` gives.
+    DOCUMENTATION: str = r"""
 options:
   outside:
     description: URLs that the controller asks, as a user of the system would. Redirects are not followed.
@@ -75,4 +76,4 @@ options:
         description: When not empty, nothing is asked, and the finding is V(unknown) with this reason.
         type: str
         default: ""
-""" + indent(ANSWER, " " * 6)
+""" + indent(Services.ANSWER, " " * 6)
