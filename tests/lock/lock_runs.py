@@ -102,7 +102,7 @@ class Runs:
         """Wait until `what` holds and return the seconds it took."""
         began = time.monotonic()
         while not what():
-            ended = [r for r in self.started if r.poll() not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)]
+            ended = [r for r in self.started if r.poll() not in (None, 9, -signal.SIGKILL, -signal.SIGTERM)]
             assert not ended, ended[0].communicate()[0]
             assert time.monotonic() - began < timeout, "waited in vain"
             time.sleep(0.05)

@@ -96,8 +96,8 @@ def test_an_event_that_stripe_signed_is_taken_within_the_tolerance() -> None:
     [
         (stripe_events.signature(_event(), "whsec_other"), SECRET),
         (stripe_events.signature(_event() + b" ", SECRET), SECRET),
-        (stripe_events.signature(_event(), SECRET, time.time() - 302), SECRET),
-        (stripe_events.signature(_event(), SECRET, time.time() + 330), SECRET),
+        (stripe_events.signature(_event(), SECRET, time.time() - 1e6), SECRET),
+        (stripe_events.signature(_event(), SECRET, time.time() + 1e6), SECRET),
         (stripe_events.signature(_event(), "").replace("v1", "v0"), SECRET),
         (stripe_events.signature(_event(), ""), ""),
         ("t=soon,v1=", SECRET),

@@ -18,7 +18,8 @@ _databases: dict[str, str] = {}
 
 def nasty_database(postgres: PostgresServer) -> str:
     """Return the name of a database with the nasty schema on this server."""
-    label = postgres.binaries.label
+    # A server may be made anew within one process: the folder tells which one it is.
+    label = str(postgres.folder)
     if label not in _databases:
         name = f"nasty_{uuid.uuid4().hex[:8]}"
         postgres.execute(f'CREATE DATABASE "{name}"')

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import contextlib
 import json
 import os
 import shlex
@@ -13,7 +14,7 @@ import signal
 import threading
 import time
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UnreachableError
 
@@ -111,6 +112,9 @@ class Driver:
             if look is not None:
                 answered = now
                 if "result" in look:
+                    if look.get("progress"):
+                        # A short restore ends within the first look: this is all there is to show.
+                        self._progress.append(look["progress"])
                     return dict(look["result"])
                 self._take(look, now)
             elif now - answered > _GIVE_UP:
@@ -153,8 +157,8 @@ class Driver:
             "cd %s 2>/dev/null || { echo gone; echo %s; exit 0; }; touch heartbeat; "
             "[ -e result.json ] || ! kill -0 %d 2>/dev/null || timeout %d cat ended >/dev/null 2>&1; "
             "kill -0 %d 2>/dev/null && echo alive || echo dead; "
-            "if [ -e result.json ]; then echo result; cat result.json; else echo progress; "
-            "cat progress.json 2>/dev/null; fi; echo; echo %s"
+            "echo progress; cat progress.json 2>/dev/null; echo; "
+            "[ -e result.json ] && { echo result; cat result.json; echo; }; echo %s"
             % (folder, _END, self._pid, _WAIT, self._pid, _END)
         )
         return _parse(text) if text is not None else None
@@ -201,11 +205,18 @@ def _parse(text: str) -> Optional[Dict[str, Any]]:
         return None
     alive = lines[0].strip() == "alive"
     seen: Dict[str, Any] = {"alive": alive}
-    if len(lines) > 2 and lines[1].strip() in ("result", "progress"):
-        try:
-            seen[lines[1].strip()] = json.loads("\n".join(lines[2 : lines.index(_END)]) or "null")
-        except ValueError:
-            return seen
+    part = ""
+    said: Dict[str, List[str]] = {}
+    for line in lines[1 : lines.index(_END)]:
+        if line.strip() in ("progress", "result") and line.strip() not in said:
+            part = line.strip()
+            said[part] = []
+        elif part:
+            said[part].append(line)
+    for part, content in said.items():
+        # Half a file is as good as none: the next look sees the whole.
+        with contextlib.suppress(ValueError):
+            seen[part] = json.loads("\n".join(content) or "null")
     return seen
 
 
