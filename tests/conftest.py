@@ -107,8 +107,11 @@ def ssh_host(server_folder: Path) -> Iterator[SshServer]:
 _ON_ONE_SERVER = (
     "faults/",
     "unit/billing/",
+    "unit/breach/",
     "unit/restore/test_job.py",
     "unit/restore/test_job_restore.py",
+    "unit/restore/test_load.py",
+    "unit/test_postgres_sessions.py",
     "unit/tokens/",
     "rehearsal/",
 )

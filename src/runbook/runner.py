@@ -34,15 +34,6 @@ _CLEAN_UP_S = 30.0
 _KEPT_LINES = 60
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
-_RUNNER_NEEDS = (
-    "ANSIBLE_STDOUT_CALLBACK",
-    "ANSIBLE_RETRY_FILES_ENABLED",
-    "AWX_ISOLATED_DATA_DIR",
-    "RUNNER_OMIT_EVENTS",
-    "RUNNER_ONLY_FAILED_EVENTS",
-)
-"""What ansible-runner's own output plugin reads. ansible-runner would also switch host key checking off."""
-
 
 class RunnerError(EngineError):
     """Ansible could not be run."""
@@ -164,24 +155,18 @@ class _Job(threading.Thread):
     def _adjust(self, config: Any) -> None:
         """Undo what ansible-runner would do to the environment, and let it write nothing."""
         ours = child_environment(self.request.project, self.request.inventories, self._private)
-        needed = {name: config.env[name] for name in _RUNNER_NEEDS if name in config.env}
-        callbacks = [
-            str(self.request.project.root / "plugins" / "callback"),
-            config.env["ANSIBLE_CALLBACK_PLUGINS"],
-        ]
+        # Not ansible-runner's own output plugin: it would write every event again, into files, and take
+        # a tenth of a second for it.
+        callbacks = self.request.project.root / "plugins" / "callback"
         name, _, value = self._mark.partition("=")
-        config.env = (
-            ours
-            | needed
-            | {
-                "ANSIBLE_CALLBACK_PLUGINS": ":".join(callbacks),
-                "RUNBOOK_RUN_ID": self.folder.run,
-                "RUNBOOK_DOOR": "runbook",
-                "RUNBOOK_STATE": str(self.request.state),
-                **{f"RUNBOOK_GIVEN_{what.upper()}": path for what, path in self.request.given.items()},
-                name: value,
-            }
-        )
+        config.env = ours | {
+            "ANSIBLE_CALLBACK_PLUGINS": str(callbacks),
+            "RUNBOOK_RUN_ID": self.folder.run,
+            "RUNBOOK_DOOR": "runbook",
+            "RUNBOOK_STATE": str(self.request.state),
+            **{f"RUNBOOK_GIVEN_{what.upper()}": path for what, path in self.request.given.items()},
+            name: value,
+        }
         config.command[0] = str(program("ansible-playbook"))
         config.suppress_ansible_output = config.suppress_output_file = True
         config.pexpect_timeout = _POLL_S
