@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -28,7 +29,7 @@ BLOCK = 16 * 1024
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection"}
 
 
-class _Listener:
+class _Listener(ABC):
     """Accepts connections on a loopback port and serves each in a thread of its own."""
 
     def __init__(self, upstream: str, port: int = 0) -> None:
@@ -72,9 +73,9 @@ class _Listener:
                 self._open.discard(connection)
             shut(connection)
 
+    @abstractmethod
     def serve(self, connection: socket.socket) -> None:
         """Serve one connection to its end."""
-        raise NotImplementedError
 
     def refuse(self) -> None:
         """Refuse new connections, as a server that is down does; `accept_again` ends it."""

@@ -8,6 +8,7 @@ __metaclass__ = type
 
 import secrets
 import time
+from abc import abstractmethod
 from importlib import import_module
 from typing import Any, Dict, FrozenSet, Mapping, Optional, Set
 
@@ -113,6 +114,6 @@ class ControllerAction(ActionBase):  # type: ignore[misc]  # ansible ships no ty
         """Return what else a failed result says; an action that changes something says whether it did."""
         return {}
 
+    @abstractmethod
     def act(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         """Do the work with validated `options` and return the result."""
-        raise NotImplementedError

@@ -17,16 +17,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation im
     split_name,
 )
 
-#: the columns that the option `columns` may map; those with False can be left out
-COLUMNS = {
-    "created_at": True,
-    "actor_type": True,
-    "actor_id": True,
-    "action": True,
-    "address": False,
-    "resource_type": False,
-    "subject": False,
-}
+#: the columns that the option `columns` may map
+COLUMNS = ("created_at", "actor_type", "actor_id", "action", "address", "resource_type", "subject")
 # Rows of the window, with the declared columns under one set of names; NULL for a column that is not there.
 _WINDOW = """
 SELECT {created_at} AS at, {actor_type}::text AS actor_type, {actor_id}::text AS actor_id,
@@ -57,7 +49,7 @@ FROM ({rows}) w WHERE at >= {since} AND at < {until} AND action = ANY({sensitive
 GROUP BY 1, 2, 3 HAVING count(*) > {limit} ORDER BY 4 DESC LIMIT 50
 """
 _SUSPECTS = """
-SELECT count(*), min(at), max(at), count(DISTINCT subject) FILTER (WHERE subject IS NOT NULL),
+SELECT count(*), min(at), max(at),
        array_agg(DISTINCT resource) FILTER (WHERE resource IS NOT NULL), array_agg(DISTINCT action),
        array_agg(DISTINCT address) FILTER (WHERE address IS NOT NULL),
        array_agg(DISTINCT subject) FILTER (WHERE subject IS NOT NULL)
@@ -109,7 +101,6 @@ class SuspectActivity:
     actions: int
     first: Any
     last: Any
-    subjects: int
     resources: Sequence[str]
     kinds: Sequence[str]
     addresses: Sequence[str]
@@ -159,8 +150,8 @@ class AuditLog(Relation):
     ) -> SuspectActivity:
         """Return what the given actors, or anybody from the given addresses, did."""
         found = self._ask(connection, _SUSPECTS, window, actors=list(actors), addresses=list(addresses))
-        counted, first, last, subjects, *lists = found[0]
-        return SuspectActivity(counted, first, last, subjects, *[sorted(one or []) for one in lists])
+        counted, first, last, *lists = found[0]
+        return SuspectActivity(counted, first, last, *[sorted(one or []) for one in lists])
 
     def _ask(self, connection: Any, template: str, window: Window, **values: Any) -> List[Tuple[Any, ...]]:
         known = dict(vars(window), **values)
@@ -178,6 +169,6 @@ class AuditLog(Relation):
         if name == "subject" and self.subject_key:
             return pg.raw("({} ->> {})").format(column, pg.literal(self.subject_key))
         if name == "address":
-            # An inet prints its netmask; host() takes it off, for text there is nothing to take.
+            # An inet may print its netmask; a text has none to take off.
             return pg.raw("split_part({}::text, '/', 1)").format(column)
         return column

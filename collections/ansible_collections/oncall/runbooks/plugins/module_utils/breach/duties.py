@@ -35,14 +35,13 @@ def duties(params: Mapping[str, Any], *, now: Optional[datetime] = None) -> Dict
             next_step="set aware_at to when somebody first knew, or correct this machine's clock",
             kind="usage",
         )
-    findings = [_authority(params, aware, clock), _people(params, aware, clock)]
     due = aware + timedelta(hours=params["authority_hours"])
+    findings = [_authority(params, aware, due, clock), _people(params, aware, clock)]
     clocks = {"aware_at": _iso(aware), "authority_due_at": _iso(due)}
     return {"changed": False, "findings": findings, "status": worst(findings), "clocks": clocks}
 
 
-def _authority(params: Mapping[str, Any], aware: datetime, now: datetime) -> Dict[str, Any]:
-    due = aware + timedelta(hours=params["authority_hours"])
+def _authority(params: Mapping[str, Any], aware: datetime, due: datetime, now: datetime) -> Dict[str, Any]:
     left = (due - now).total_seconds() / 3600
     unready = open_points(params["authority_draft"])
     observed = {"aware_at": _iso(aware), "due_at": _iso(due), "hours_left": round(left, 1), "open": unready}

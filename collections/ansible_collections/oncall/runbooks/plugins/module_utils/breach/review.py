@@ -152,8 +152,8 @@ def _affected(done: SuspectActivity, params: Mapping[str, Any], facts: Dict[str,
     shown = dict(vars(done), first=_iso(done.first), last=_iso(done.last))
     # Ids serve the mitigations; a finding is read, and kept, by people.
     ids = shown.pop("subject_ids")
-    facts["suspects"] = shown
-    affected = {"subscribers": done.subjects, "categories": categories}
+    facts["suspects"] = dict(shown, subjects=len(ids))
+    affected = {"subscribers": len(ids), "categories": categories}
     facts["affected"] = dict(affected, subject_ids=ids)
     if not done.actions:
         text = "The suspects did nothing in the window: widen it (since), or correct the suspects"
@@ -165,8 +165,8 @@ def _affected(done: SuspectActivity, params: Mapping[str, Any], facts: Dict[str,
         text = "The audit log does not say whose data was touched: take every subscriber as affected"
         yield finding("breach_affected", "unknown", text, observed=affected)
         return
-    text = "%d subscribers are affected; data: %s" % (done.subjects, ", ".join(categories) or "not told")
-    yield finding("breach_affected", "fail" if done.subjects else "ok", text, observed=affected)
+    text = "%d subscribers are affected; data: %s" % (len(ids), ", ".join(categories) or "not told")
+    yield finding("breach_affected", "fail" if len(ids) else "ok", text, observed=affected)
 
 
 def _declared(params: Mapping[str, Any]) -> Finding:

@@ -7,6 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ContextManager, Dict, Mapping, Optional
 
@@ -108,7 +109,7 @@ class Lease:
         )
 
 
-class LeaseStore:
+class LeaseStore(ABC):
     """Keeps the lease of one lock. Another kind of lock is a subclass with these five methods.
 
     Whatever `read` and `write` do between entering and leaving `exclusive` must be atomic against every
@@ -121,25 +122,25 @@ class LeaseStore:
         self.name = name
         self.options = options
 
+    @abstractmethod
     def location(self) -> str:
         """Return where the lease is kept, for messages."""
-        raise NotImplementedError
 
+    @abstractmethod
     def now(self) -> Instant:
         """Return the time of the machine that keeps the lease."""
-        raise NotImplementedError
 
+    @abstractmethod
     def exclusive(self) -> ContextManager[None]:
         """Keep everybody else from changing the lease within a `with` block."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self) -> Optional[Lease]:
         """Return the lease, None when there never was one; DamagedLeaseError when it cannot be read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def write(self, lease: Lease) -> None:
         """Store `lease` whole or not at all."""
-        raise NotImplementedError
 
 
 class DamagedLeaseError(ConflictError):

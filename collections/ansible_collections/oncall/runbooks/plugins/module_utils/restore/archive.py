@@ -7,6 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 import itertools
+from abc import ABC, abstractmethod
 from typing import Callable, Iterable, Iterator, List, Set, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
@@ -27,7 +28,7 @@ _SUFFIXES = ("", ".gz", ".zst", ".lz4")
 _WORTH_A_STEP = 1 << 18
 
 
-class Archive:
+class Archive(ABC):
     """What the three formats share: SQL from pg_restore around the data, and the check that all data came."""
 
     def __init__(self, toc: Toc, tools: Tools, on: str) -> None:
@@ -67,9 +68,9 @@ class Archive:
             filled.append(target[0])
         return tuple(filled)
 
+    @abstractmethod
     def data(self) -> Iterator[ev.Event]:
         """Yield the events of the data section."""
-        raise NotImplementedError
 
     def _rows(self, entry: Entry, content: Iterable[bytes]) -> Iterator[ev.Event]:
         """Yield one table's rows; its terminator must be there."""

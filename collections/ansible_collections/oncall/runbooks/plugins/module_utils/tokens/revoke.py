@@ -7,14 +7,12 @@ from __future__ import annotations
 __metaclass__ = type
 
 import time
-from contextlib import closing
 from dataclasses import replace
 from typing import Any, Dict, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     ConflictError,
-    OncallError,
     UsageError,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import ledger as ledgers
@@ -24,8 +22,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.sweep impor
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.undo import restore_tokens
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.work import (
     Pace,
-    read_session,
-    server_error,
+    carry_out,
     working,
 )
 
@@ -56,17 +53,7 @@ def revoke_tokens(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, A
     """
     run = plans.run_of(params)
     login = pg.Login.from_params(params, application_name="oncall-%s" % run)
-    work = _Revocation(params, run, login)
-    with closing(read_session(login, params["database"], params["timeout"])) as reader:
-        try:
-            return work.do(reader, check_mode=check_mode)
-        except OncallError as error:
-            error.changed = error.changed or work.changed
-            raise
-        except pg.Error as error:
-            made = server_error(error, "database %s" % params["database"], run)
-            made.changed = work.changed
-            raise made from None
+    return carry_out(_Revocation(params, run, login), check_mode=check_mode)
 
 
 class _Revocation:

@@ -7,13 +7,11 @@ from __future__ import annotations
 __metaclass__ = type
 
 import time
-from contextlib import closing
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
-    OncallError,
     UsageError,
     VerificationError,
 )
@@ -24,8 +22,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import stat
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.tables import TokenTable, describe
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.work import (
     Pace,
-    read_session,
-    server_error,
+    carry_out,
     working,
 )
 
@@ -38,17 +35,7 @@ def restore_tokens(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, 
         )
     run = plans.run_of(params)
     login = pg.Login.from_params(params, application_name="oncall-%s" % run)
-    work = _Restoration(params, run, login)
-    with closing(read_session(login, params["database"], params["timeout"])) as reader:
-        try:
-            return work.do(reader, check_mode=check_mode)
-        except OncallError as error:
-            error.changed = error.changed or work.changed
-            raise
-        except pg.Error as error:
-            made = server_error(error, "database %s" % params["database"], run)
-            made.changed = work.changed
-            raise made from None
+    return carry_out(_Restoration(params, run, login), check_mode=check_mode)
 
 
 class _Restoration:

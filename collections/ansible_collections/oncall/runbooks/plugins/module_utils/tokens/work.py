@@ -8,8 +8,8 @@ __metaclass__ = type
 
 import random
 import time
-from contextlib import contextmanager
-from typing import Any, Callable, Iterator, List, Optional, Sequence, TypeVar
+from contextlib import closing, contextmanager
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Protocol, Sequence, TypeVar
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
@@ -189,3 +189,30 @@ def server_error(error: Exception, on: str, run: str) -> OncallError:
         return ConflictError("reach the table", on=on, got=got, next_step=step, kind="locked")
     step = "remove the cause, then run again with run: %s, which goes on where this ended" % run
     return OncallError("change tokens", on=on, got="%s (SQLSTATE %s)" % (got, code), next_step=step)
+
+
+class Work(Protocol):
+    """A revocation, or what takes one back; `changed` says at any time whether something is another."""
+
+    params: Mapping[str, Any]
+    run: str
+    login: pg.Login
+    changed: bool
+
+    def do(self, reader: Any, *, check_mode: bool) -> Dict[str, Any]:
+        """Do it and return the module's result."""
+
+
+def carry_out(work: Work, *, check_mode: bool) -> Dict[str, Any]:
+    """Do the work in a session of its own; an error then says whether something was changed before it."""
+    database = work.params["database"]
+    with closing(read_session(work.login, database, work.params["timeout"])) as reader:
+        try:
+            return work.do(reader, check_mode=check_mode)
+        except OncallError as error:
+            error.changed = error.changed or work.changed
+            raise
+        except pg.Error as error:
+            made = server_error(error, "database %s" % database, work.run)
+            made.changed = work.changed
+            raise made from None
