@@ -33,8 +33,7 @@ def coverage(args: argparse.Namespace) -> int:
     project = find_project(args.project)
     _needs_tests(project)
     names = [args.system] if args.system else system_names(project)
-    known = known_rehearsals()
-    checked = [check(project, find_system(project, name), known) for name in names]
+    checked = [check(project, find_system(project, name), known_rehearsals(name)) for name in names]
     if args.json:
         told = {"project": str(project.root), "systems": [_as_dict(one) for one in checked]}
         sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
@@ -94,12 +93,14 @@ def _as_dict(checked: Coverage) -> dict[str, Any]:
     return {"counts": counts, "maps": not checked.problems} | asdict(checked)
 
 
-def known_rehearsals() -> dict[str, set[str]]:
-    """Return the faults of each runbook that can be rehearsed."""
+def known_rehearsals(system: str) -> dict[str, set[str]]:
+    """Return the faults of each runbook of `system` that can be rehearsed."""
     # Imported late: the faults bring the stand-ins with them.
     from runbook.rehearsal import cases  # noqa: PLC0415
 
-    return {name: {symptom.name for symptom in cases.find(name).symptoms} for name in cases.names()}
+    return {
+        name: {symptom.name for symptom in cases.find(system, name).symptoms} for name in cases.names(system)
+    }
 
 
 def _needs_tests(project: Project) -> None:

@@ -73,11 +73,13 @@ def _wanted(args: argparse.Namespace) -> Any:
     from runbook.rehearsal import cases, stack  # noqa: PLC0415
     from runbook.rehearsal import rehearse as play  # noqa: PLC0415
 
-    if runbook.name not in cases.names():
+    known = cases.names(system.name)
+    if runbook.name not in known:
         raise UsageError(
-            f"There is no rehearsal of {runbook.name}. {nearest(runbook.name, cases.names())}", "choose one"
+            f"There is no rehearsal of {runbook.name} for {system.name}. {nearest(runbook.name, known)}",
+            "choose one",
         )
-    faults = [fault.name for fault in cases.find(runbook.name).symptoms]
+    faults = [fault.name for fault in cases.find(system.name, runbook.name).symptoms]
     if args.fault and args.fault not in faults:
         raise UsageError(
             f"There is no fault {args.fault!r} of {runbook.name}. {nearest(args.fault, faults)}", "choose one"

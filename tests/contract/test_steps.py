@@ -33,13 +33,13 @@ SYSTEMS = system_names(PROJECT)
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_every_step_maps_both_ways(system: str) -> None:
-    found = check(PROJECT, find_system(PROJECT, system), known_rehearsals())
+    found = check(PROJECT, find_system(PROJECT, system), known_rehearsals(system))
     assert [f"{p.file}:{p.line}: {p.id}: {p.problem}; {p.next_step}" for p in found.problems] == []
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_no_step_of_the_prose_is_missing(system: str) -> None:
-    found = check(PROJECT, find_system(PROJECT, system), known_rehearsals())
+    found = check(PROJECT, find_system(PROJECT, system), known_rehearsals(system))
     assert [step.id for step in found.steps] == [f"{system.upper()}-{name}" for name in IDS[system].split()]
 
 

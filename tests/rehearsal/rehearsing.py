@@ -38,7 +38,7 @@ def proved(score: dict[str, Any]) -> list[str]:
 
 def must_pass(runbook: str, state: Path, fault: str, *arguments: str) -> list[str]:
     """Rehearse one fault, see every stage proved that it has, and return the stages."""
-    about = cases.find_fault(fault, runbook)
+    about = cases.find_fault(fault, "roost", runbook)
     if fault == "disk-full" and not isolation.available():
         pytest.skip("a disk is only filled inside a namespace, which this machine does not allow")
     code, output, score = rehearse(runbook, state, "--fault", fault, *arguments)

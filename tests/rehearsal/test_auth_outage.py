@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rehearsing import must_fail_after, must_pass, sabotaged
 
-from runbook.rehearsal.cases.auth_outage import AuthOutage
+from runbook.rehearsal.cases.roost.auth_outage import AuthOutage
 
 RUNBOOK = AuthOutage.runbook
 OTHERS = [symptom.name for symptom in AuthOutage.symptoms if symptom.name != AuthOutage.default]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runbook.rehearsal import stack
-from runbook.rehearsal.cases.billing_webhook_missed import BillingWebhookMissed
+from runbook.rehearsal.cases.roost.billing_webhook_missed import BillingWebhookMissed
 from runbook.rehearsal.symptoms import stripe
 
 ROOT = Path(__file__).resolve().parents[2]

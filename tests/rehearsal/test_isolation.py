@@ -74,9 +74,9 @@ def test_a_disk_can_be_filled_and_healed_inside(tmp_path: Path) -> None:
         "with stack.running(stack.Options(scale=0.2)) as made:\n"
         "    assert made.facts['postgres']['port'] == 5432 and made.facts['s3']['port'] == 9000\n"
         "    assert outside.service_error(made) == ''\n"
-        "    cases.find_fault('disk-full').run('fault', made)\n"
+        "    cases.find_fault('disk-full', 'roost').run('fault', made)\n"
         "    assert 'No space left on device' in outside.service_error(made)\n"
-        "    cases.find_fault('disk-full').run('heal', made)\n"
+        "    cases.find_fault('disk-full', 'roost').run('heal', made)\n"
         "    assert outside.service_error(made) == ''\n"
         "    print('done')\n"
     )

@@ -12,7 +12,7 @@ import pytest
 from rehearsing import ROOT
 
 from runbook.rehearsal import cases, stack
-from runbook.rehearsal.cases.auth_outage import AuthOutage
+from runbook.rehearsal.cases.roost.auth_outage import AuthOutage
 from runbook.rehearsal.parts import services
 from runbook.rehearsal.processes import wait_until
 
@@ -41,7 +41,7 @@ def _lives(mark: str) -> list[str]:
 def test_a_run_killed_with_its_change_in_place_is_taken_back(tmp_path: Path) -> None:
     state = tmp_path / "state"
     with stack.running(stack.Options(scale=0.2, parts=AuthOutage.parts)) as made:
-        cases.find_fault("tokens-expire-at-once").run("fault", made)
+        cases.find_fault("tokens-expire-at-once", "roost").run("fault", made)
         case = AuthOutage()
         before = case.picture(made)
         environment = {**os.environ, "REHEARSAL_STACK": str(made.path)}

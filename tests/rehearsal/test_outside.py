@@ -44,7 +44,7 @@ def _swap(made: stack.Stack, live: str, aside: str, coming: str) -> None:
 def test_a_true_restore_passes_and_its_undo_is_the_state_before(postgres_binaries: PostgresBinaries) -> None:
     with running(stack.Options(postgres_binaries.label, scale=0.2)) as made:
         assert outside.newer_rows(outside.digest_of(made), outside.truth(made)) == 40 + 25 + 180 + 600
-        cases.find_fault("corrupt-tables").run("fault", made)
+        cases.find_fault("corrupt-tables", "roost").run("fault", made)
         before = outside.picture(made)
         assert any("still gets" in problem for problem in outside.restored_problems(made, before))
         _restore_by_hand(made)

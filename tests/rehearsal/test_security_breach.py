@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rehearsing import must_fail_after, must_pass, sabotaged
 
-from runbook.rehearsal.cases.security_breach import SecurityBreach
+from runbook.rehearsal.cases.roost.security_breach import SecurityBreach
 
 RUNBOOK = SecurityBreach.runbook
 # Three services are started again and proved, evidence is copied: half a minute each.

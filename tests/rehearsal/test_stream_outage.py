@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rehearsing import must_fail_after, must_pass, sabotaged
 
-from runbook.rehearsal.cases.stream_outage import StreamOutage
+from runbook.rehearsal.cases.roost.stream_outage import StreamOutage
 
 RUNBOOK = StreamOutage.runbook
 OTHERS = [symptom.name for symptom in StreamOutage.symptoms if symptom.name != StreamOutage.default]

@@ -42,15 +42,15 @@ def test_a_healthy_stack_serves(standing: stack.Stack) -> None:
 
 
 def test_corrupt_tables(fresh: stack.Stack) -> None:
-    cases.find_fault("corrupt-tables").run("fault", fresh)
+    cases.find_fault("corrupt-tables", "roost").run("fault", fresh)
     assert "invalid page" in _service_error(fresh)
     assert "invalid page" in fresh.server().log.read_text()
     with pytest.raises(StandInError, match="cannot be taken back"):
-        cases.find_fault("corrupt-tables").run("heal", fresh)
+        cases.find_fault("corrupt-tables", "roost").run("heal", fresh)
 
 
 def test_the_digest_measures_a_damaged_table_block_by_block(fresh: stack.Stack) -> None:
-    cases.find_fault("corrupt-tables").run("fault", fresh)
+    cases.find_fault("corrupt-tables", "roost").run("fault", fresh)
     with contextlib.closing(fresh.server().connect(seed.DATABASE)) as connection:
         before = digest.take(connection)
         unreadable = [part[:2] for part in before["rows"]["public.subscribers"] if part[2] == "unreadable"]
@@ -64,7 +64,7 @@ def test_the_digest_measures_a_damaged_table_block_by_block(fresh: stack.Stack) 
 
 
 def test_dropped_table(fresh: stack.Stack) -> None:
-    cases.find_fault("dropped-table").run("fault", fresh)
+    cases.find_fault("dropped-table", "roost").run("fault", fresh)
     assert "does not exist" in _service_error(fresh)
 
 
@@ -77,10 +77,10 @@ def test_dropped_table(fresh: stack.Stack) -> None:
     ],
 )
 def test_a_server_fault_breaks_and_heals(name: str, says: str, fresh: stack.Stack) -> None:
-    cases.find_fault(name).run("fault", fresh)
+    cases.find_fault(name, "roost").run("fault", fresh)
     with pytest.raises(AssertionError, match=says):
         assert _service_error(fresh) == ""
-    cases.find_fault(name).run("heal", fresh)
+    cases.find_fault(name, "roost").run("heal", fresh)
     fresh.server().answers()
     assert _service_error(fresh) == ""
 
@@ -90,25 +90,25 @@ def test_a_server_fault_breaks_and_heals(name: str, says: str, fresh: stack.Stac
 )
 def test_a_store_fault_breaks_and_heals(name: str, code: str, standing: stack.Stack) -> None:
     before = _list(standing)
-    cases.find_fault(name).run("fault", standing)
+    cases.find_fault(name, "roost").run("fault", standing)
     try:
         with pytest.raises(ClientError, match=code):
             _list(standing)
     finally:
-        cases.find_fault(name).run("heal", standing)
+        cases.find_fault(name, "roost").run("heal", standing)
     assert _list(standing) == before
 
 
 def test_stale_backup_leaves_only_old_nights(fresh: stack.Stack) -> None:
     good = fresh.facts["backups"]["good"]
-    cases.find_fault("stale-backup").run("fault", fresh)
+    cases.find_fault("stale-backup", "roost").run("fault", fresh)
     left = _list(fresh)
     assert len(left) == store.NIGHTS - 3
     assert max(left) < good
 
 
 def test_empty_bucket(fresh: stack.Stack) -> None:
-    cases.find_fault("empty-bucket").run("fault", fresh)
+    cases.find_fault("empty-bucket", "roost").run("fault", fresh)
     assert _list(fresh) == []
 
 
@@ -116,9 +116,9 @@ def test_disk_full_is_refused_where_the_disk_is_not_ours(standing: stack.Stack) 
     if standing.facts["isolation"] == "namespace":
         pytest.skip("this test process is isolated itself")
     with pytest.raises(StandInError, match="only filled inside a namespace"):
-        cases.find_fault("disk-full").run("fault", standing)
+        cases.find_fault("disk-full", "roost").run("fault", standing)
 
 
 def test_an_unknown_fault_names_the_known(standing: stack.Stack) -> None:
     with pytest.raises(StandInError, match=r"there are: .*corrupt-tables"):
-        cases.find_fault("gremlins")
+        cases.find_fault("gremlins", "roost")

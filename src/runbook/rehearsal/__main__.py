@@ -16,6 +16,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in (("up", "bring the stand-in up and leave it up"), ("keep", argparse.SUPPRESS)):
         command = commands.add_parser(name, help=text)
         command.add_argument("--stack", type=Path, help="where its description goes (stack.json)")
+        command.add_argument("--system", default="roost", help="whose stand-in it is; default: roost")
         command.add_argument("--postgres", help="embedded, system or system-15; default: the first that runs")
         command.add_argument("--scale", type=float, default=1.0, help="size of the data, 1 is about 50 MB")
         command.add_argument(
@@ -65,8 +66,9 @@ def _run(options: argparse.Namespace) -> int:
     from runbook.rehearsal import cases, stack  # noqa: PLC0415
 
     if options.command == "faults":
-        for runbook, fault in cases.faults():
-            print(f"{runbook:24} {fault.name:24} {fault.describe}")  # noqa: T201
+        for system in cases.systems():
+            for runbook, fault in cases.faults(system):
+                print(f"{system:10} {runbook:24} {fault.name:24} {fault.describe}")  # noqa: T201
     elif options.command == "keep":
         stack.keep(_stack_options(options), options.folder, options.stack)
     elif options.command == "up":
@@ -76,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
         stack.down(stack.Stack(options.stack))
     else:
         there = stack.Stack(options.stack)
-        cases.find_fault(options.fault, options.runbook).run(options.command, there)
+        cases.find_fault(options.fault, there.system, options.runbook).run(options.command, there)
         if options.picture:
             from runbook.rehearsal import outside  # noqa: PLC0415
 
@@ -87,9 +89,10 @@ def _run(options: argparse.Namespace) -> int:
 def _stack_options(options: argparse.Namespace) -> Any:
     from runbook.rehearsal import cases, stack  # noqa: PLC0415
 
-    named = options.parts in cases.names()
-    parts = cases.find(options.parts).parts if named else frozenset(options.parts.split(","))
-    return stack.Options(options.postgres, options.scale, options.disk, parts)
+    system = options.system
+    named = options.parts in cases.names(system)
+    parts = cases.find(system, options.parts).parts if named else frozenset(options.parts.split(","))
+    return stack.Options(options.postgres, options.scale, options.disk, parts, system)
 
 
 def _rehearse(options: argparse.Namespace) -> int:

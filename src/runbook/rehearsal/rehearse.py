@@ -129,8 +129,8 @@ def rehearse(
     observer: makes the live view of each run, given what the run is for; say: is told each stage as it ends.
     The stand-in ends with this call, however it ends. A failed stage is in the score, not raised.
     """
-    case = cases.find(wanted.runbook)()
-    fault = cases.find_fault(wanted.fault or case.default, wanted.runbook)
+    case = cases.find(wanted.system, wanted.runbook)()
+    fault = cases.find_fault(wanted.fault or case.default, wanted.system, wanted.runbook)
     score = Score(
         new_run_id(), wanted.system, wanted.runbook, fault.name, isolation.mode(), target_s=wanted.target_s
     )
@@ -160,7 +160,7 @@ class _Act:
     def play(self) -> None:
         """All stages in order."""
         with self._stage("stand-in up and healthy") as told:
-            made_of = replace(self.wanted.stack, parts=self.case.parts)
+            made_of = replace(self.wanted.stack, system=self.wanted.system, parts=self.case.parts)
             self.stack = self.ends.enter_context(stack.running(made_of))
             self.score.postgres = _postgres(self.stack)
             told(self.case.healthy(self.stack))

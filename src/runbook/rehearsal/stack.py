@@ -1,4 +1,4 @@
-"""The stand-in of Roost: a real PostgreSQL with its data, a real S3 API with its backups, one description.
+"""The stand-in of a system: a real PostgreSQL with its data, a real S3 API with its backups, one description.
 
 A *keeper* process of its own owns the servers. It writes `stack.json`, waits, and takes everything down when
 it is told to, or when the process that it must not outlive dies. A *guard* (a second, tiny process) does the
@@ -31,8 +31,7 @@ from runbook.rehearsal.postgres_server import PostgresServer, choose_binaries
 from runbook.rehearsal.processes import StandInError, alive, die_with_parent, wait_until
 from runbook.runner_private import sweep
 
-SYSTEM = "roost"
-_PREFIX = f"oncall-{SYSTEM}-"
+_PREFIX = "oncall-stack-"
 PARTS = ("database", "backups", "services", *vendors.NAMES)
 """What a stack can be made of; see Options."""
 
@@ -42,13 +41,15 @@ class Options:
     """What a stack is made of.
 
     `postgres` is a label as in choose_binaries; `scale` 1 is about 50 MB; `disk` is in bytes,
-    0 for a fitting one. `parts`: what of PARTS is started; the database always is.
+    0 for a fitting one. `parts`: what of PARTS is started; the database always is. `system`: whose stand-in
+    it is.
     """
 
     postgres: str | None = None
     scale: float = 1.0
     disk: int = 0
     parts: frozenset[str] = frozenset({"database", "backups"})
+    system: str = "roost"
 
     def __post_init__(self) -> None:
         unknown = self.parts - frozenset(PARTS)
@@ -64,14 +65,22 @@ class Stack:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Everything in the file; see `_describe`."""
-        loaded: dict[str, Any] = json.loads(self.path.read_text())
+        """Everything in the file, as `_start` writes it; raises StandInError when no stand-in is there."""
+        try:
+            loaded: dict[str, Any] = json.loads(self.path.read_text())
+        except (OSError, ValueError) as error:
+            raise StandInError(f"no stand-in is described by {self.path}: {error}") from None
         return loaded
 
     @property
     def folder(self) -> Path:
         """Folder with the data, the logs and the secrets of this stack."""
         return Path(self.facts["folder"])
+
+    @property
+    def system(self) -> str:
+        """The system that it stands in for."""
+        return str(self.facts["system"])
 
     def server(self) -> PostgresServer:
         """Return a handle on the PostgreSQL (its own keeper owns the process)."""
@@ -116,7 +125,7 @@ def up(options: Options, path: Path | None = None, *, keep: bool = True) -> Stac
         str(target),
     ]
     command += ["--scale", f"{options.scale:g}", "--disk", str(options.disk)]
-    command += ["--parts", ",".join(sorted(options.parts))]
+    command += ["--parts", ",".join(sorted(options.parts)), "--system", options.system]
     command += ["--postgres", options.postgres] if options.postgres else []
     with (folder / "keeper.log").open("ab") as log:
         keeper = subprocess.Popen(
@@ -230,7 +239,7 @@ def _start(options: Options, folder: Path, path: Path) -> list[Part]:
         part.launch()
     data.start(now)
     facts = {
-        "system": SYSTEM,
+        "system": options.system,
         "isolation": isolation.mode(),
         "folder": str(folder),
         "keeper_pid": os.getpid(),

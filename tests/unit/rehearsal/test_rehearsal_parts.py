@@ -8,9 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from runbook.catalog import find_system, system_names
+from runbook.project import Project
 from runbook.rehearsal import cases, digest, stack, store
 from runbook.rehearsal.__main__ import main
 from runbook.rehearsal.rehearse import Score, Stage
+
+ROOT = Path(__file__).resolve().parents[3]
+PROJECT = Project(ROOT, "test")
 
 
 @pytest.mark.parametrize(
@@ -53,22 +58,37 @@ def test_a_score_ends_in_one_line() -> None:
     assert score.line(Path("r")) == "FAILED · undo: two lines · report: r"
 
 
-def test_an_unknown_fault_is_an_error_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fault", "gremlins", "--stack", "nowhere"]) == 1
+def test_an_unknown_fault_is_an_error_with_the_known_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "stack.json"
+    path.write_text('{"system": "roost"}')
+    assert main(["fault", "gremlins", "--stack", str(path)]) == 1
     said = capsys.readouterr().err
-    assert "there is no fault 'gremlins'; there are: " in said
+    assert "there is no fault 'gremlins' of roost; there are: " in said
     assert ", corrupt-tables," in said
 
 
+def test_a_stack_that_is_not_there_is_an_error_that_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "stack.json"
+    assert main(["fault", "gremlins", "--stack", str(path)]) == 1
+    assert f"no stand-in is described by {path}" in capsys.readouterr().err
+
+
 def test_every_runbook_has_a_case_and_every_case_a_runbook() -> None:
-    playbooks = Path(__file__).resolve().parents[3] / "playbooks"
-    assert cases.names() == sorted(p.stem.replace("_", "-") for p in playbooks.glob("*.yml"))
+    for system in system_names(PROJECT):
+        assert cases.names(system) == sorted(find_system(PROJECT, system).runbooks), system
+    assert set(cases.systems()) == set(system_names(PROJECT))
 
 
-@pytest.mark.parametrize("runbook", cases.names())
-def test_a_case_names_only_what_its_runbook_has(runbook: str) -> None:
-    case = cases.find(runbook)
-    playbook = Path(__file__).resolve().parents[3] / "playbooks" / f"{runbook.replace('-', '_')}.yml"
+@pytest.mark.parametrize(
+    ("system", "runbook"), [(system, name) for system in cases.systems() for name in cases.names(system)]
+)
+def test_a_case_names_only_what_its_runbook_has(system: str, runbook: str) -> None:
+    case = cases.find(system, runbook)
+    playbook = ROOT / "playbooks" / f"{runbook.replace('-', '_')}.yml"
     header = yaml.safe_load(playbook.read_text())[0]["vars"]["runbook"]
     have = {mitigation["name"] for mitigation in header["mitigations"]}
     names = [symptom.name for symptom in case.symptoms]

@@ -1,43 +1,52 @@
-"""One file per runbook: how it is rehearsed. See `base.py` for what a case is."""
+"""One folder per system, in it one file per runbook: how it is rehearsed. `base.py` says what a case is."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 from collections.abc import Iterator
+from pathlib import Path
 
 from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.processes import StandInError
 
-
-def names() -> list[str]:
-    """Return the runbooks that can be rehearsed."""
-    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules(__path__) if m.name != "base")
+_HERE = Path(__file__).parent
 
 
-def find(runbook: str) -> type[Case]:
-    """Return the case of `runbook`; raises StandInError naming those that exist."""
-    if runbook not in names():
-        raise StandInError(f"there is no rehearsal of {runbook!r}; there are: {', '.join(names())}")
-    case: type[Case] = importlib.import_module(f"{__name__}.{runbook.replace('-', '_')}").CASE
+def systems() -> list[str]:
+    """Return the systems that have a stand-in."""
+    return sorted(found.name for found in pkgutil.iter_modules(__path__) if found.ispkg)
+
+
+def names(system: str) -> list[str]:
+    """Return the runbooks of `system` that can be rehearsed; none of a system without a stand-in."""
+    return sorted(m.name.replace("_", "-") for m in pkgutil.iter_modules([str(_HERE / system)]))
+
+
+def find(system: str, runbook: str) -> type[Case]:
+    """Return the case of `runbook` for `system`; raises StandInError naming those that exist."""
+    if runbook not in names(system):
+        there = ", ".join(names(system)) or "none at all"
+        raise StandInError(f"there is no rehearsal of {runbook!r} for {system}; there are: {there}")
+    case: type[Case] = importlib.import_module(f"{__name__}.{system}.{runbook.replace('-', '_')}").CASE
     return case
 
 
-def faults() -> Iterator[tuple[str, Symptom]]:
-    """Yield (runbook, fault) for every fault of every runbook."""
-    for runbook in names():
-        for symptom in find(runbook).symptoms:
+def faults(system: str) -> Iterator[tuple[str, Symptom]]:
+    """Yield (runbook, fault) for every fault of every runbook of `system`."""
+    for runbook in names(system):
+        for symptom in find(system, runbook).symptoms:
             yield runbook, symptom
 
 
-def find_fault(name: str, runbook: str = "") -> Symptom:
-    """Return the fault `name` of `runbook`, or of the first runbook that has it.
+def find_fault(name: str, system: str, runbook: str = "") -> Symptom:
+    """Return the fault `name` of `runbook`, or of the first runbook of `system` that has it.
 
     Raises StandInError naming those that exist.
     """
-    known = find(runbook).symptoms if runbook else tuple(symptom for _, symptom in faults())
+    known = find(system, runbook).symptoms if runbook else tuple(one for _, one in faults(system))
     for symptom in known:
         if symptom.name == name:
             return symptom
     there = ", ".join(dict.fromkeys(symptom.name for symptom in known))
-    raise StandInError(f"there is no fault {name!r}{f' of {runbook}' if runbook else ''}; there are: {there}")
+    raise StandInError(f"there is no fault {name!r} of {runbook or system}; there are: {there}")

@@ -1,8 +1,8 @@
 """What a rehearsal needs to know of one runbook: a *case*. `rehearse.py` knows the order of stages and this.
 
-A new case is one file `cases/<runbook, with _ for ->.py` that ends in `CASE = <its subclass of Case>`; it
-is found by its name. A new fault is one function (or two: break, take back) in `symptoms/` and one `Symptom`
-in the case's list. A `Case` lives for one rehearsal, so it may remember things between two calls.
+A new case is one file `cases/<system>/<runbook, with _ for ->.py` that ends in `CASE = <its subclass of
+Case>`; it is found by its name. A new fault is one function (or two: break, take back) in `symptoms/` and
+one `Symptom` in the case's list. A `Case` lives for one rehearsal, so it may remember things between calls.
 
 | stage | asks the case | passes when |
 | --- | --- | --- |

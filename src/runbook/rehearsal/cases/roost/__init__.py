@@ -1,0 +1,1 @@
+"""How each runbook of Roost is rehearsed."""
