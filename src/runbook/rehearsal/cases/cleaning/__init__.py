@@ -1,0 +1,1 @@
+"""How each runbook of the cleaning platform is rehearsed."""
