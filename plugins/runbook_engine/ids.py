@@ -22,6 +22,13 @@ def is_run_id(text: str) -> bool:
     return _RUN_ID.fullmatch(text) is not None
 
 
+def id_time(text: str) -> datetime:
+    """Return when an id was made, to the second; raise ValueError when `text` is no id."""
+    if not is_run_id(text):
+        raise ValueError(f"{text!r} is no run id")
+    return datetime.strptime(text[:16], "%Y%m%dt%H%M%Sz").replace(tzinfo=UTC)
+
+
 def timestamp(now: datetime | None = None) -> str:
     """Return a time as the record writes it: UTC, microseconds, `2026-11-21T06:43:00.123456Z`."""
     moment = (now or datetime.now(UTC)).astimezone(UTC)
