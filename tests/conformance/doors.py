@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +49,7 @@ class Asked:
 
 
 @dataclass
-class Door:
+class Door(ABC):
     """One door: a project of its own, a state folder of its own, and the environment of its operator."""
 
     project: Path
@@ -64,16 +65,9 @@ class Door:
         """Results of all runs, the oldest first."""
         return [json.loads(path.read_text()) for path in sorted(self.state.glob("runs/*/result.json"))]
 
+    @abstractmethod
     def plan_and_apply(self) -> list[dict[str, Any]]:
         """Plan, apply exactly that plan, and return both results."""
-        self.run("")
-        assert len(self.results()) == 1
-        self.run(str(self.results()[0]["plan"]["digest"]))
-        return self.results()
-
-    def run(self, digest: str) -> None:
-        """Start one run: the plan when `digest` is empty, else its application."""
-        raise NotImplementedError
 
     def environment(self) -> dict[str, str]:
         """The environment of the command."""
@@ -102,7 +96,22 @@ class Door:
         return [*given, "--diff", *([] if digest else ["--check"])]
 
 
-class Plain(Door):
+class TwoStep(Door):
+    """A door where the plan is one run, and its application another that is bound to it."""
+
+    def plan_and_apply(self) -> list[dict[str, Any]]:
+        """Plan, apply exactly that plan, and return both results."""
+        self.run("")
+        assert len(self.results()) == 1
+        self.run(str(self.results()[0]["plan"]["digest"]))
+        return self.results()
+
+    @abstractmethod
+    def run(self, digest: str) -> None:
+        """Start one run: the plan when `digest` is empty, else its application."""
+
+
+class Plain(TwoStep):
     """`ansible-playbook` in the project."""
 
     def run(self, digest: str) -> None:
@@ -123,7 +132,7 @@ class Wrapper(Door):
         return self.results()
 
 
-class Awx(Door):
+class Awx(TwoStep):
     """`ansible-runner run` on a folder as AWX lays it out: project, inventory, env/extravars."""
 
     def run(self, digest: str) -> None:
@@ -158,7 +167,7 @@ class Awx(Door):
         return max(found, key=lambda result: result["run"])
 
 
-class Molecule(Door):
+class Molecule(TwoStep):
     """`molecule converge` of a scenario that imports the playbook."""
 
     def run(self, digest: str) -> None:

@@ -184,3 +184,9 @@ def test_what_cannot_be_read_is_unknown_and_says_why(log: Log, changes: dict[str
 def test_a_window_that_is_none_is_refused(log: Log, changes: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="Next:"):
         log.review(**changes)
+
+
+@pytest.mark.parametrize("name", ["created_at", "actor_type", "actor_id", "action"])
+def test_a_column_that_has_to_be_there_is_named(log: Log, name: str) -> None:
+    with pytest.raises(UsageError, match=f"no column for {name}.*Next: set columns.{name}"):
+        log.result(columns={**_COLUMNS, name: ""})

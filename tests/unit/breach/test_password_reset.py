@@ -97,11 +97,12 @@ def test_a_row_that_somebody_holds_is_told_and_the_next_run_goes_on(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"table": "gone"}, "there is no such table"),
+        ({"table": "gone"}, r"there is no such table. Next: correct the name\.$"),
         ({"flag": "forced"}, "no column forced"),
         ({"flag": "id"}, "not boolean"),
         ({"only": ["x' OR true --"]}, "is of type bigint"),
-        ({"run": ""}, "run is empty"),
+        ({"run": ""}, "Could not require new passwords: run is empty"),
+        ({"run": "", "state": "restored"}, "Could not take back what was required"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_changes(
@@ -110,3 +111,21 @@ def test_what_does_not_fit_is_refused_before_anything_changes(
     with pytest.raises(OncallError, match=told):
         work(**changes)
     assert flagged(postgres, database) == [3, 6]
+
+
+def test_an_error_says_what_was_tried(postgres: PostgresServer, database: str, work: Work) -> None:
+    postgres.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    with pytest.raises(OncallError, match=r"Could not require new passwords .*it is read-only") as refused:
+        work()
+    assert not refused.value.changed
+
+
+def test_what_is_left_in_place_is_told(postgres: PostgresServer, database: str, work: Work) -> None:
+    with contextlib.closing(postgres.connect(database)) as other, other.cursor() as cursor:
+        other.autocommit = False
+        cursor.execute("SELECT 1 FROM subscribers WHERE id = 5 FOR UPDATE")
+        with pytest.raises(VerificationError) as left:
+            work()
+        with pytest.raises(VerificationError) as nothing:
+            work(only=["5"])
+    assert (left.value.changed, nothing.value.changed) == (True, False)

@@ -65,7 +65,8 @@ def test_an_unhealthy_target_is_refused_unless_there_is_a_reason(
     assert forced["changed"]
     assert "better than none" in forced["prediction"]["summary"]
     kept = json.loads((tmp_path / "progress").read_text())
-    assert json.loads(kept["text"])["before"]["settings"] == {"active": "cloudflare"}
+    assert kept["undo"]["args"]["before"]["settings"] == {"active": "cloudflare"}
+    assert kept["text"] == "switching", "it is shown to the operator, who reads no JSON"
 
 
 def test_a_switch_that_nobody_outside_sees_is_taken_back(edge: Any, act: Act) -> None:

@@ -14,12 +14,13 @@ from typing import Any
 
 import psycopg2
 import pytest
+from ansible_collections.oncall.runbooks.plugins.module_utils import batches
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     ConflictError,
     OncallError,
     VerificationError,
 )
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import ledger_database, work
+from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import ledger_database
 from owl_tokens import ACTIVE, API, REFRESH, Owl
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -154,9 +155,9 @@ def test_the_same_run_is_not_worked_on_twice_at_once(owl: Owl) -> None:
     with (
         closing(owl.server.connect(owl.database)) as one,
         closing(owl.server.connect(owl.database)) as other,
-        work.only_one(one, "run-1"),
+        batches.only_one(one, "run-1", "revoke tokens"),
         pytest.raises(ConflictError, match="somebody else works on the same run"),
-        work.only_one(other, "run-1", patience=0.2),
+        batches.only_one(other, "run-1", "revoke tokens", patience=0.2),
     ):
         pytest.fail("both got it")
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 __metaclass__ = type
 
-import json
 import os
 from typing import Any, Dict, Mapping
 
@@ -43,9 +42,7 @@ class ActionModule(ControllerAction):
             lambda target: prove(probe, target),
             check_mode=bool(self._task.check_mode),
             # Should this process be killed in mid-switch, the state before it is in the run's folder.
-            keep=lambda undo: progress.append(
-                {"phase": "before the switch", "text": json.dumps(undo["args"])}
-            ),
+            keep=lambda undo: progress.append({"phase": "switch", "text": "switching", "undo": undo}),
         )
 
     def about_failure(self, error: OncallError) -> Dict[str, Any]:

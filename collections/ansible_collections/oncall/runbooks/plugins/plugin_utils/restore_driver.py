@@ -45,11 +45,13 @@ class ProgressFile:
         return cls(os.environ.get("ONCALL_PROGRESS", ""), run, host)
 
     def append(self, state: Dict[str, Any]) -> None:
-        """Write one line, unless nothing changed."""
+        """Write one line, unless nothing changed; `undo` is for whoever reads the file, `text` is shown."""
         shown = {
             name: state.get(name)
             for name in ("phase", "bytes", "total", "rate", "eta_s", "table", "rows", "text")
         }
+        if "undo" in state:
+            shown["undo"] = state["undo"]
         text = json.dumps(shown)
         if not self._path or text == self._last:
             return

@@ -28,7 +28,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tables imp
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tokens import Revoked
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import split_name
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import split_name
 
 Row = Dict[str, Any]
 _ROLE, _ENTRY = "oncall.runbooks.billing", "activate_undo"

@@ -14,7 +14,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     ConflictError,
     OncallError,
 )
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import split_name
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import split_name
 
 Values = Dict[str, Optional[str]]
 

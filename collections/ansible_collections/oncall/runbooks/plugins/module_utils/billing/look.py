@@ -17,7 +17,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tables imp
     Subscriptions,
     Tables,
 )
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import require_fit
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import require_fit
 
 Row = Dict[str, Any]
 _CHUNK = 500

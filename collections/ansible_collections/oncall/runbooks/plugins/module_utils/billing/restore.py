@@ -14,7 +14,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.billing.activate i
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.session import session, transaction
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tables import Tables
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import split_name
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import split_name
 
 Row = Dict[str, Any]
 

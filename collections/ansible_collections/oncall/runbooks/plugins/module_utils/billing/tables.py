@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import (
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import (
     Column,
     Relation,
     denied,

@@ -12,7 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.changes import Change, by_name, texts
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import (
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import (
     Relation,
     find,
     idents,

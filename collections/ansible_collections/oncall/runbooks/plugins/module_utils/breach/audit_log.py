@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import (
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import (
     Relation,
     find,
     require,
@@ -19,6 +20,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation im
 
 #: the columns that the option `columns` may map
 COLUMNS = ("created_at", "actor_type", "actor_id", "action", "address", "resource_type", "subject")
+# Without one of the others nothing suspicious would be found, and that would look like a quiet day.
+_MAY_BE_MISSING = ("address", "resource_type", "subject")
 # Rows of the window, with the declared columns under one set of names; NULL for a column that is not there.
 _WINDOW = """
 SELECT {created_at} AS at, {actor_type}::text AS actor_type, {actor_id}::text AS actor_id,
@@ -116,8 +119,16 @@ class AuditLog(Relation):
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any]) -> "AuditLog":
-        """Return the audit log that the module options declare."""
+        """Return the audit log that the module options declare; raises UsageError."""
         named = {name: text for name, text in params["columns"].items() if text}
+        missing = [name for name in COLUMNS if name not in named and name not in _MAY_BE_MISSING]
+        if missing:
+            raise UsageError(
+                "read the audit log",
+                on=params["table"],
+                got="the option columns names no column for %s" % ", ".join(missing),
+                next_step="set columns.%s to the table's column" % missing[0],
+            )
         return cls(*split_name(params["table"]), named, params.get("subject_key") or "")
 
     def check(self, connection: Any) -> None:

@@ -17,7 +17,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names import parse_time
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import size
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import (
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import (
     Relation,
     find,
     require,

@@ -6,24 +6,18 @@ from __future__ import annotations
 
 __metaclass__ = type
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.batches import Pace, carry_out, working
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError, VerificationError
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import (
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import (
     Relation,
     find,
     require,
     require_fit,
     split_name,
-)
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.work import (
-    Pace,
-    read_session,
-    server_error,
-    write_session,
 )
 
 MODULE_ROLE = "oncall.runbooks.breach"
@@ -81,40 +75,45 @@ def work_password_reset(params: Mapping[str, Any], *, check_mode: bool) -> Dict[
     Raises an OncallError before anything changes when the table does not fit, and VerificationError when
     somebody in scope is still without.
     """
-    if not params["run"]:
-        raise UsageError("require new passwords", got="run is empty", next_step="name the run that does it")
     table = Subscribers(*split_name(params["table"]), params["key"], params["flag"])
-    login = pg.Login.from_params(params, "oncall-password-reset")
-    with closing(read_session(login, params["database"], params["timeout"])) as reader:
-        kind = table.check(reader)
-        for value in (*params["only"], *params["exclude"]):
-            require_fit(reader, table, (table.key, kind), value, "only or exclude")
-        work = _Work(table, kind, params, reader)
-        done = work.restore if params["state"] == "restored" else work.require
-        try:
-            return done(login, check_mode=check_mode)
-        except pg.Error as error:
-            raise server_error(error, table.place, params["run"]) from error
+    work = _Work(table, params)
+    if not work.run:
+        raise UsageError(work.what, got="run is empty", next_step="name the run that does it")
+    return carry_out(work, check_mode=check_mode)
 
 
 class _Work:
-    def __init__(self, table: Subscribers, kind: str, params: Mapping[str, Any], reader: Any) -> None:
-        self.table, self.kind, self.params, self.reader = table, kind, params, reader
-        self.pace = Pace(params["batch"], params["max_wait_ms"])
-        self.last = ""  # the key up to which a pass has come
+    """One call: `kind` is the type of the key, `last` the key up to which a pass has come."""
 
-    def require(self, login: pg.Login, *, check_mode: bool) -> Dict[str, Any]:
+    def __init__(self, table: Subscribers, params: Mapping[str, Any]) -> None:
+        self.table, self.params, self.run = table, params, str(params["run"])
+        self.back = params["state"] == "restored"
+        self.what = "take back what was required of subscribers" if self.back else "require new passwords"
+        self.login = pg.Login.from_params(params, "oncall-password-reset")
+        self.pace = Pace(params["batch"], params["max_wait_ms"])
+        self.changed = False
+        self.kind = self.last = ""
+
+    def do(self, reader: Any, *, check_mode: bool) -> Dict[str, Any]:
+        self.reader = reader
+        self.kind = self.table.check(reader)
+        for value in (*self.params["only"], *self.params["exclude"]):
+            require_fit(reader, self.table, (self.table.key, self.kind), value, "only or exclude")
+        done = self.restore if self.back else self.require
+        return done(check_mode=check_mode)
+
+    def require(self, *, check_mode: bool) -> Dict[str, Any]:
         before = self._without()
         if check_mode or not before:
             return self._result(before, "required")
-        with closing(self._writer(login)) as writer:
+        with working(self, wait_for_disk=True) as writer:
             for statement in _CREATE:
                 pg.rows(writer, statement)
             done = self._sweep(writer)
         left = self._without()
         if left:
             raise VerificationError(
-                "require new passwords",
+                self.what,
                 on=self.table.place,
                 got="%d subscribers in scope are still without after %d passes" % (left, _PASSES),
                 next_step="run it again: it goes on where it stopped; see who holds their rows (pg_locks)",
@@ -136,16 +135,16 @@ class _Work:
 
     def _batch(self, writer: Any) -> int:
         found, last = pg.rows(writer, self._compose(_REQUIRE))[0]
-        self.last = last
+        self.last, self.changed = last, self.changed or bool(found)
         return int(found)
 
-    def restore(self, login: pg.Login, *, check_mode: bool) -> Dict[str, Any]:
+    def restore(self, *, check_mode: bool) -> Dict[str, Any]:
         there = pg.value(self.reader, "SELECT to_regclass('oncall.password_reset') IS NOT NULL")
         kept = int(pg.value(self.reader, self._compose(_KEPT))) if there else 0
         if kept and not check_mode:
-            with closing(self._writer(login)) as writer:
+            with working(self, wait_for_disk=True) as writer:
                 while self.pace.retried(lambda: int(pg.value(writer, self._compose(_RESTORE)))):
-                    pass
+                    self.changed = True
             self._require_all_restored()
         return self._result(kept, "no longer required")
 
@@ -153,21 +152,18 @@ class _Work:
         left = int(pg.value(self.reader, self._compose(_KEPT)))
         if left:
             raise VerificationError(
-                "take back what was required of subscribers",
+                self.what,
                 on=self.table.place,
                 got="%d of them are held by others" % left,
                 next_step="run the undo again: it goes on where it stopped",
             )
-
-    def _writer(self, login: pg.Login) -> Any:
-        return write_session(login, self.params["database"], self.params["max_wait_ms"], wait_for_disk=True)
 
     def _without(self) -> int:
         return int(pg.value(self.reader, self._compose(_COUNT)))
 
     def _compose(self, template: str) -> Any:
         values = {
-            "run": self.params["run"],
+            "run": self.run,
             "place": self.table.place,
             "batch": self.pace.size,
             "every": not self.params["only"],

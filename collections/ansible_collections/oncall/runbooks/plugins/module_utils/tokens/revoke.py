@@ -11,6 +11,11 @@ from dataclasses import replace
 from typing import Any, Dict, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.batches import (
+    Pace,
+    carry_out,
+    working,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     ConflictError,
     UsageError,
@@ -20,11 +25,6 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import plan
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import report
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.sweep import Sweeper
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.undo import restore_tokens
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.work import (
-    Pace,
-    carry_out,
-    working,
-)
 
 
 def work_tokens(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
@@ -57,6 +57,8 @@ def revoke_tokens(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, A
 
 
 class _Revocation:
+    what = "revoke tokens"
+
     def __init__(self, params: Mapping[str, Any], run: str, login: pg.Login) -> None:
         self.params, self.run, self.login = params, run, login
         self.changed = False
@@ -91,8 +93,7 @@ class _Revocation:
         self, reader: Any, plan: plans.Plan, before: Optional[Dict[str, report.Counts]] = None
     ) -> Dict[str, Any]:
         on_disk = plan.ledger.kind == "file"
-        wait = self.params["max_wait_ms"]
-        with working(self.login, self.params["database"], self.run, wait, wait_for_disk=on_disk) as writer:
+        with working(self, wait_for_disk=on_disk) as writer:
             found = plan.ledger.find(reader, self.run)
             if not found:
                 plan.ledger.begin(writer, plan.record)

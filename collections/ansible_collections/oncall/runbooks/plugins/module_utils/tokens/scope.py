@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping, Sequence, Tuple
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names import parse_time
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import require_fit
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import require_fit
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.tables import TokenTable
 
 KINDS = ("all", "subscriber", "issued_before", "session_ids")

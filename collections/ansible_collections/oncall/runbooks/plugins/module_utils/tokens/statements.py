@@ -9,7 +9,7 @@ __metaclass__ = type
 from typing import Any, List, Optional, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import idents
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import idents
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.scope import Scope
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.tables import TokenTable
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.batches import Pace, busy
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import VerificationError
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import statements
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.ledger import Ledger
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.scope import Scope
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.statements import Key
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.tables import TokenTable
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.work import Pace, busy
 
 # From this pass on, tokens that are issued faster than they are found are stopped by a moment's lock.
 _CLOSE_FROM = 3

@@ -7,11 +7,11 @@ from __future__ import annotations
 __metaclass__ = type
 
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, ClassVar, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.relation import (
+from ansible_collections.oncall.runbooks.plugins.module_utils.relation import (
     Column,
     Relation,
     find,
@@ -41,6 +41,7 @@ class TokenTable(Relation):
     reason_type: str = ""
     # Whether an index leads to the active rows: then a look for them need not read the whole table.
     indexed: bool = False
+    do_without: ClassVar[str] = ", or declare the table optional"
 
     @classmethod
     def from_option(cls, option: Mapping[str, Any]) -> "TokenTable":

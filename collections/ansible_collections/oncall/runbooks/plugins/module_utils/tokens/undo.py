@@ -11,6 +11,11 @@ from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
+from ansible_collections.oncall.runbooks.plugins.module_utils.batches import (
+    Pace,
+    carry_out,
+    working,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     UsageError,
     VerificationError,
@@ -20,11 +25,6 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import ledg
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import plan as plans
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens import statements
 from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.tables import TokenTable, describe
-from ansible_collections.oncall.runbooks.plugins.module_utils.tokens.work import (
-    Pace,
-    carry_out,
-    working,
-)
 
 
 def restore_tokens(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
@@ -39,6 +39,8 @@ def restore_tokens(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, 
 
 
 class _Restoration:
+    what = "take the revocation back"
+
     def __init__(self, params: Mapping[str, Any], run: str, login: pg.Login) -> None:
         self.params, self.run, self.login = params, run, login
         self.ledger = plans.ledger_of(params, run)
@@ -93,8 +95,7 @@ class _Restoration:
 
     def _change(self, reader: Any, record: ledgers.RunRecord, moved: bool) -> None:
         on_disk = self.ledger.kind == "file"
-        wait = self.params["max_wait_ms"]
-        with working(self.login, self.params["database"], self.run, wait, wait_for_disk=on_disk) as writer:
+        with working(self, wait_for_disk=on_disk) as writer:
             self._restore_rows(reader, writer)
             if moved and self.epoch and record.epoch:
                 self.changed = self.epoch.restore(writer, record.epoch) or self.changed

@@ -39,6 +39,23 @@ _SESSION = (
 )
 
 
+class Work(Protocol):
+    """What changes many rows, or takes that back.
+
+    what: what it does, as errors say it ("revoke tokens"). params: the module's options, among them database,
+    max_wait_ms and timeout. changed: whether something is another, at any time.
+    """
+
+    what: str
+    params: Mapping[str, Any]
+    run: str
+    login: pg.Login
+    changed: bool
+
+    def do(self, reader: Any, *, check_mode: bool) -> Dict[str, Any]:
+        """Do it and return the module's result."""
+
+
 def read_session(login: pg.Login, database: str, timeout: float) -> Any:
     """Return a session that the server keeps from writing; its statements end within `timeout` seconds."""
     options = "-c default_transaction_read_only=on -c lock_timeout=5000 -c statement_timeout=%d"
@@ -49,11 +66,16 @@ def read_session(login: pg.Login, database: str, timeout: float) -> Any:
     return session
 
 
-def write_session(login: pg.Login, database: str, max_wait_ms: float, *, wait_for_disk: bool) -> Any:
-    """Return a session whose transactions give up before another client has waited `max_wait_ms` for them."""
+def write_session(
+    login: pg.Login, database: str, max_wait_ms: float, *, what: str, wait_for_disk: bool
+) -> Any:
+    """Return a session whose transactions give up before another client has waited `max_wait_ms` for them.
+
+    what: what is done with it, for the error when the server takes no writes ("revoke tokens").
+    """
     limits = "-c statement_timeout=%d -c lock_timeout=%d" % (max_wait_ms * _END, max(1, max_wait_ms / 5))
     session = login.connect(database, options=limits)
-    _refuse_read_only(session, database)
+    _refuse_read_only(session, database, what)
     for setting in (*_SESSION, "SET enable_seqscan = off"):
         pg.rows(session, setting)
     if not wait_for_disk:
@@ -62,10 +84,10 @@ def write_session(login: pg.Login, database: str, max_wait_ms: float, *, wait_fo
     return session
 
 
-def _refuse_read_only(session: Any, database: str) -> None:
+def _refuse_read_only(session: Any, database: str, what: str) -> None:
     if pg.value(session, "SELECT current_setting('transaction_read_only')") == "on":
         raise OncallError(
-            "change tokens",
+            what,
             on="database %s" % database,
             got="it is read-only (a replica, or default_transaction_read_only is on)",
             next_step="log in to the primary server, or end the read-only state",
@@ -74,14 +96,14 @@ def _refuse_read_only(session: Any, database: str) -> None:
 
 
 @contextmanager
-def only_one(session: Any, run: str, patience: float = 5.0) -> Iterator[None]:
+def only_one(session: Any, run: str, what: str, patience: float = 5.0) -> Iterator[None]:
     """Hold the lock of this run; a session that was killed a moment ago gets `patience` seconds to end."""
     deadline = time.monotonic() + patience
-    names = ("oncall.runbooks tokens", run)
+    names = ("oncall.runbooks", run)
     while not pg.value(session, "SELECT pg_try_advisory_lock(hashtext(%s), hashtext(%s))", names):
         if time.monotonic() > deadline:
             raise ConflictError(
-                "work on the tokens",
+                what,
                 on="run %s" % run,
                 got="somebody else works on the same run",
                 next_step="wait for it to end; its session is called oncall-%s" % run,
@@ -96,13 +118,12 @@ def only_one(session: Any, run: str, patience: float = 5.0) -> Iterator[None]:
 
 
 @contextmanager
-def working(
-    login: pg.Login, database: str, run: str, max_wait_ms: float, *, wait_for_disk: bool
-) -> Iterator[Any]:
-    """Yield the session that changes tokens, alone on this run, and close it."""
-    session = write_session(login, database, max_wait_ms, wait_for_disk=wait_for_disk)
+def working(work: Work, *, wait_for_disk: bool) -> Iterator[Any]:
+    """Yield the session that does the work, alone on this run, and close it."""
+    database, wait = work.params["database"], work.params["max_wait_ms"]
+    session = write_session(work.login, database, wait, what=work.what, wait_for_disk=wait_for_disk)
     try:
-        with only_one(session, run):
+        with only_one(session, work.run, work.what):
             yield session
     finally:
         session.close()
@@ -172,35 +193,23 @@ def busy(error: Exception) -> bool:
     return getattr(error, "pgcode", None) in BUSY
 
 
-def server_error(error: Exception, on: str, run: str) -> OncallError:
-    """Return the domain error for a psycopg2 `error` in the middle of the work."""
+def server_error(error: Exception, what: str, on: str, run: str) -> OncallError:
+    """Return the domain error for a psycopg2 `error` in the middle of doing `what`."""
     code = getattr(error, "pgcode", None) or ""
     got = " ".join(str(error).split()) or type(error).__name__
     if not code or code.startswith(("08", "57P")):
         step = (
             "see whether the server runs; then run again with run: %s, which goes on where this ended" % run
         )
-        return UnreachableError("change tokens", on=on, got=got, next_step=step, kind="connection_lost")
+        return UnreachableError(what, on=on, got=got, next_step=step, kind="connection_lost")
     if code in BUSY:
         step = (
             "end what holds the lock (postgres_sessions with blocking: true), then run again with run: %s"
             % run
         )
-        return ConflictError("reach the table", on=on, got=got, next_step=step, kind="locked")
+        return ConflictError(what, on=on, got=got, next_step=step, kind="locked")
     step = "remove the cause, then run again with run: %s, which goes on where this ended" % run
-    return OncallError("change tokens", on=on, got="%s (SQLSTATE %s)" % (got, code), next_step=step)
-
-
-class Work(Protocol):
-    """A revocation, or what takes one back; `changed` says at any time whether something is another."""
-
-    params: Mapping[str, Any]
-    run: str
-    login: pg.Login
-    changed: bool
-
-    def do(self, reader: Any, *, check_mode: bool) -> Dict[str, Any]:
-        """Do it and return the module's result."""
+    return OncallError(what, on=on, got="%s (SQLSTATE %s)" % (got, code), next_step=step)
 
 
 def carry_out(work: Work, *, check_mode: bool) -> Dict[str, Any]:
@@ -213,6 +222,6 @@ def carry_out(work: Work, *, check_mode: bool) -> Dict[str, Any]:
             error.changed = error.changed or work.changed
             raise
         except pg.Error as error:
-            made = server_error(error, "database %s" % database, work.run)
+            made = server_error(error, work.what, "database %s" % database, work.run)
             made.changed = work.changed
             raise made from None

@@ -7,7 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import Any, ClassVar, Dict, Mapping, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
@@ -48,10 +48,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Relation:
-    """A table by name."""
+    """A table by name; a missing one may be done without when its subclass says how."""
 
     schema: str
     name: str
+    do_without: ClassVar[str] = ""
 
     @property
     def place(self) -> str:
@@ -87,7 +88,7 @@ def find(connection: Any, relation: Relation) -> Tuple[int, Dict[str, Column]]:
     """
     found = pg.rows(connection, _RELATION, (relation.schema, relation.name))
     if not found:
-        step = "correct the name, or declare the table optional"
+        step = "correct the name%s" % relation.do_without
         raise relation.wrong("missing_table", "there is no such table", step)
     oid, kind, hidden, usable = found[0]
     if kind not in ("r", "p"):
@@ -111,7 +112,7 @@ def require(
     missing = [name for name in used if name not in columns]
     if missing:
         got = "it has no column %s (it has %s)" % (", ".join(missing), ", ".join(columns))
-        step = "correct the column's name, or declare the table optional"
+        step = "correct the column's name%s" % relation.do_without
         raise relation.wrong("missing_column", got, step)
     if not all(columns[name].may_read for name in used):
         raise denied(connection, relation, "SELECT ON {}", relation.ident)
