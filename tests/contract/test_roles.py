@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,7 @@ _SPEC.loader.exec_module(role_tables)
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = sorted(role_tables.ROLES.iterdir())
 ENTRY_POINTS = [(role, name) for role in ROLES for name in role_tables.specs(role)]
+IMPORT = "ansible.builtin.import_tasks"
 # What each module does to a system; a task of another module has to be added here, and thought about.
 EFFECTS = {
     "oncall.runbooks.postgres_health": None,
@@ -62,9 +64,15 @@ EFFECTS = {
 
 
 def tasks(role: Path, name: str) -> list[dict[str, Any]]:
-    """Return the tasks of one entry point."""
-    loaded: list[dict[str, Any]] = yaml.safe_load((role / "tasks" / f"{name}.yml").read_text())
-    return loaded
+    """Return the tasks of one entry point, those of another that it imports in its place."""
+    loaded: list[dict[str, Any]] = yaml.safe_load(text_of(role, name))
+    named = [(task, task.get(IMPORT, "").removesuffix(".yml")) for task in loaded]
+    return [found for task, other in named for found in (tasks(role, other) if other else [task])]
+
+
+def text_of(role: Path, name: str) -> str:
+    """Return what is written in the file of one entry point."""
+    return (role / "tasks" / f"{name}.yml").read_text()
 
 
 @pytest.mark.parametrize("role", ROLES, ids=lambda r: r.name)
@@ -102,7 +110,10 @@ def test_a_task_that_changes_something_says_so(role: Path, name: str) -> None:
 
 @pytest.mark.parametrize(("role", "name"), ENTRY_POINTS, ids=lambda v: getattr(v, "name", v))
 def test_every_variable_is_specified_and_used(role: Path, name: str) -> None:
-    text = (role / "tasks" / f"{name}.yml").read_text()
+    text = text_of(role, name)
+    text += "".join(
+        text_of(role, other.removesuffix(".yml")) for other in re.findall(rf"{IMPORT}: (\S+)", text)
+    )
     if "ansible.builtin.template" in text:
         text += "".join(path.read_text() for path in (role / "templates").glob("*.j2"))
     for option, about in role_tables.specs(role)[name]["options"].items():
