@@ -7,8 +7,9 @@ import subprocess
 
 import pytest
 
-from runbook.rehearsal import cases, outside, seed, stack, store
+from runbook.rehearsal import cases, outside, stack
 from runbook.rehearsal.postgres_server import PostgresBinaries
+from runbook.rehearsal.shapes import ROOST
 from runbook.rehearsal.stack import running
 
 _CARRY_OVER = (
@@ -26,7 +27,7 @@ _CARRY_OVER = (
 def _restore_by_hand(made: stack.Stack) -> None:
     server = made.server()
     key = made.facts["backups"]["good"]
-    dump = made.store().client().get_object(Bucket=store.BUCKET, Key=key)["Body"].read()
+    dump = made.store().client().get_object(Bucket=ROOST.bucket, Key=key)["Body"].read()
     server.execute("CREATE DATABASE beside OWNER roost TEMPLATE template0")
     command = [server.binaries.tool("psql"), "-X", "-q", "-o", "/dev/null", "-v", "ON_ERROR_STOP=1"]
     subprocess.run(command, input=gzip.decompress(dump), env=server.environment("beside"), check=True)
@@ -72,7 +73,7 @@ _SABOTAGE = {
 def test_every_little_wrong_is_seen(fresh: stack.Stack) -> None:
     for what, sql in _SABOTAGE.items():
         before = outside.picture(fresh)
-        fresh.server().execute(sql, database=seed.DATABASE)
+        fresh.server().execute(sql, database=ROOST.database)
         problems = outside.picture_differences(before, outside.picture(fresh))
         assert problems, f"{what} was not seen"
 

@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from runbook.rehearsal import outside_services, seed, stack
+from runbook.rehearsal import outside_services, stack
 from runbook.rehearsal.parts import services as part
 from runbook.rehearsal.processes import StandInError, alive, wait_until
 from runbook.rehearsal.services import stripe_events
 from runbook.rehearsal.services.fetch import Fetched, fetch
+from runbook.rehearsal.shapes import ROOST
 from runbook.rehearsal.symptoms import services as symptoms
 
 SERVICES = frozenset({"database", "services"})
@@ -34,7 +35,7 @@ def facts(made: stack.Stack) -> dict[str, Any]:
 
 
 def _sql(made: stack.Stack, sql: str, *values: object) -> list[Any]:
-    return made.server().execute(sql, values, database=seed.DATABASE)
+    return made.server().execute(sql, values, database=ROOST.database)
 
 
 def _post(url: str, body: Any, **headers: str) -> Fetched:

@@ -14,12 +14,13 @@ from pathlib import Path
 import psycopg2
 import pytest
 
-from runbook.rehearsal import digest, seed, stack, store
+from runbook.rehearsal import digest, stack, store
 from runbook.rehearsal.processes import StandInError, alive, wait_until
+from runbook.rehearsal.shapes import ROOST
 
 
 def test_the_database_has_what_a_switch_must_carry_over(standing: stack.Stack) -> None:
-    with contextlib.closing(standing.server().connect(seed.DATABASE)) as connection:
+    with contextlib.closing(standing.server().connect(ROOST.database)) as connection:
         identity = digest.take(connection)["identity"]
     assert identity["connection_limit"] == 60
     assert "roost_app=Tc/roost" in identity["rights"]
@@ -29,7 +30,7 @@ def test_the_database_has_what_a_switch_must_carry_over(standing: stack.Stack) -
 
 def test_the_application_reaches_it_with_its_own_password(standing: stack.Stack) -> None:
     facts = standing.facts
-    login = {"host": "127.0.0.1", "port": facts["postgres"]["port"], "dbname": seed.DATABASE}
+    login = {"host": "127.0.0.1", "port": facts["postgres"]["port"], "dbname": ROOST.database}
     with contextlib.closing(psycopg2.connect(**login, **facts["app"])) as connection:
         cursor = connection.cursor()
         cursor.execute("SELECT count(*) FROM public.subscribers")
@@ -41,36 +42,36 @@ def test_the_application_reaches_it_with_its_own_password(standing: stack.Stack)
 def test_rows_are_newer_than_the_last_backup(standing: stack.Stack) -> None:
     sql = "SELECT count(*) FROM public.audit_log WHERE created_at > %s AND created_at <= now()"
     newest = standing.facts["backups"]["good_time"]
-    assert standing.server().execute(sql, (newest,), database=seed.DATABASE) == [(600,)]
+    assert standing.server().execute(sql, (newest,), database=ROOST.database) == [(600,)]
 
 
 def test_awkward_text_is_there_as_it_is(standing: stack.Stack) -> None:
-    rows = standing.server().execute("SELECT DISTINCT notes FROM public.subscribers", database=seed.DATABASE)
+    rows = standing.server().execute("SELECT DISTINCT notes FROM public.subscribers", database=ROOST.database)
     notes = {row[0] for row in rows}
     assert {None, "", "\\N", "\\.", "🦉 Grüße, 日本語, ﷽"} <= notes
     assert "a tab\there,\na new line\nand \\ a backslash" in notes
 
 
 def test_the_bucket_holds_a_week_of_nights_and_the_decoys(standing: stack.Stack) -> None:
-    listed = standing.store().client().list_objects_v2(Bucket=store.BUCKET)["Contents"]
+    listed = standing.store().client().list_objects_v2(Bucket=ROOST.bucket)["Contents"]
     times = {item["Key"]: item["LastModified"] for item in listed}
     sizes = {item["Key"]: item["Size"] for item in listed}
     backups = standing.facts["backups"]
     newest = datetime.fromisoformat(backups["good_time"])
     for ago in range(store.NIGHTS):
         moment = newest - timedelta(days=ago)
-        assert times[store.key_of(moment)] == moment + timedelta(seconds=95)
+        assert times[ROOST.key_of(moment)] == moment + timedelta(seconds=95)
     decoys = {why: key for key, why in backups["decoys"].items()}
     assert sizes[decoys["empty dump"]] == 20
     assert sizes[decoys["truncated dump"]] < sizes[backups["good"]] / 2
     assert datetime.now(UTC) - times[decoys["old dump uploaded again today"]] < timedelta(days=1)
     assert max(times) == max(decoys.values()), "what sorts last must be a decoy"
-    uploads = standing.store().client().list_multipart_uploads(Bucket=store.BUCKET)["Uploads"]
+    uploads = standing.store().client().list_multipart_uploads(Bucket=ROOST.bucket)["Uploads"]
     assert [upload["Key"] in times for upload in uploads] == [False]
 
 
 def test_the_newest_dump_is_whole(standing: stack.Stack) -> None:
-    answer = standing.store().client().get_object(Bucket=store.BUCKET, Key=standing.facts["backups"]["good"])
+    answer = standing.store().client().get_object(Bucket=ROOST.bucket, Key=standing.facts["backups"]["good"])
     text = gzip.decompress(answer["Body"].read())
     assert b"PostgreSQL database dump complete" in text[-400:]
 
@@ -78,8 +79,8 @@ def test_the_newest_dump_is_whole(standing: stack.Stack) -> None:
 def test_two_stacks_do_not_see_each_other(standing: stack.Stack, fresh: stack.Stack) -> None:
     one, two = standing.facts, fresh.facts
     assert one["postgres"]["port"] != two["postgres"]["port"]
-    fresh.server().execute("DROP TABLE public.audit_log", database=seed.DATABASE)
-    assert standing.server().execute("SELECT to_regclass('public.audit_log')", database=seed.DATABASE) != [
+    fresh.server().execute("DROP TABLE public.audit_log", database=ROOST.database)
+    assert standing.server().execute("SELECT to_regclass('public.audit_log')", database=ROOST.database) != [
         (None,)
     ]
     with pytest.raises(psycopg2.OperationalError):

@@ -8,8 +8,9 @@ import psycopg2
 import pytest
 from botocore.exceptions import ClientError
 
-from runbook.rehearsal import cases, digest, seed, stack, store
+from runbook.rehearsal import cases, digest, stack, store
 from runbook.rehearsal.processes import StandInError
+from runbook.rehearsal.shapes import ROOST
 
 
 def _service_error(made: stack.Stack) -> str:
@@ -19,7 +20,7 @@ def _service_error(made: stack.Stack) -> str:
     login = {
         "host": "127.0.0.1",
         "port": facts["postgres"]["port"],
-        "dbname": seed.DATABASE,
+        "dbname": ROOST.database,
         "options": options,
     }
     try:
@@ -33,7 +34,7 @@ def _service_error(made: stack.Stack) -> str:
 
 
 def _list(made: stack.Stack) -> list[str]:
-    listed = made.store().client().list_objects_v2(Bucket=store.BUCKET)
+    listed = made.store().client().list_objects_v2(Bucket=ROOST.bucket)
     return [item["Key"] for item in listed.get("Contents", [])]
 
 
@@ -51,7 +52,7 @@ def test_corrupt_tables(fresh: stack.Stack) -> None:
 
 def test_the_digest_measures_a_damaged_table_block_by_block(fresh: stack.Stack) -> None:
     cases.find_fault("corrupt-tables", "roost").run("fault", fresh)
-    with contextlib.closing(fresh.server().connect(seed.DATABASE)) as connection:
+    with contextlib.closing(fresh.server().connect(ROOST.database)) as connection:
         before = digest.take(connection)
         unreadable = [part[:2] for part in before["rows"]["public.subscribers"] if part[2] == "unreadable"]
         assert unreadable == [[0, 1], [1, 2], [7, 8]]

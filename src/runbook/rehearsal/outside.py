@@ -15,11 +15,6 @@ import psycopg2
 from runbook.rehearsal import digest, seed
 from runbook.rehearsal.stack import Stack
 
-# What every service of the system does all day; a temporary table needs a disk that takes a write.
-_WORK = (
-    "SELECT count(*) FROM public.subscribers s JOIN public.subscriptions p ON p.subscriber_id = s.id",
-    "CREATE TEMP TABLE probe AS SELECT repeat('x', 100) FROM generate_series(1, 100000)",
-)
 _TIMEOUT_S = 3
 
 
@@ -34,21 +29,21 @@ class Picture:
 def service_error(stack: Stack) -> str:
     """Do a service's work as the service's own role; return what it gets told ("" when all is well)."""
     facts = stack.facts
-    login = {"host": "127.0.0.1", "port": facts["postgres"]["port"], "dbname": seed.DATABASE}
+    login = {"host": "127.0.0.1", "port": facts["postgres"]["port"], "dbname": stack.database}
     options = f"-c statement_timeout={_TIMEOUT_S * 1000}"
     try:
         connection = psycopg2.connect(**login, **facts["app"], connect_timeout=_TIMEOUT_S, options=options)
         with contextlib.closing(connection), connection.cursor() as cursor:
-            for statement in _WORK:
+            for statement in stack.shape.work:
                 cursor.execute(statement)
     except psycopg2.Error as error:
         return str(error).strip() or type(error).__name__
     return ""
 
 
-def digest_of(stack: Stack, database: str = seed.DATABASE) -> dict[str, Any]:
-    """Return the digest of a database of the stand-in."""
-    with contextlib.closing(stack.server().connect(database)) as connection:
+def digest_of(stack: Stack) -> dict[str, Any]:
+    """Return the digest of the system's database."""
+    with contextlib.closing(stack.server().connect(stack.database)) as connection:
         return digest.take(connection)
 
 
@@ -97,7 +92,7 @@ def restored_problems(stack: Stack, before: Picture) -> list[str]:
     found += digest.differences(identity, {"identity": now.database["identity"]}, ignore=("identity.oid",))
     old = before.database["identity"]["oid"]
     kept = [name for name, oid in now.names.items() if oid == old]
-    if kept == [seed.DATABASE]:
+    if kept == [stack.database]:
         found.append("the live database was not replaced")
     if not kept:
         found.append("the old database is gone, so nothing can be taken back")

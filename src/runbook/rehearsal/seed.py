@@ -20,14 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runbook.rehearsal import digest
+from runbook.rehearsal import digest, shapes
 from runbook.rehearsal.postgres_server import PostgresBinaries, PostgresServer
 from runbook.rehearsal.processes import StandInError, unprivileged_prefix
+from runbook.rehearsal.shapes import Shape
 from runbook.runner_private import sweep
 
-SUPERUSER = "roost"
-DATABASE = "roost_prod"
-APP_ROLE = "roost_app"
 _DATA = Path(__file__).parent / "data"
 _WORK, _BUILDING = "oncall-seed-", ".building-"
 _KEPT_S = 14 * 86400
@@ -68,9 +66,14 @@ class Seed:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """Digest of the database at the last dump (`truth`), its size in bytes (`size`)."""
+        """Digest of the database at the last dump (`truth`), its size in bytes (`size`), its `system`."""
         loaded: dict[str, Any] = json.loads((self.folder / "facts.json").read_text())
         return loaded
+
+    @property
+    def shape(self) -> Shape:
+        """What it is a seed of."""
+        return shapes.of(self.facts["system"])
 
 
 def cache_folder() -> Path:
@@ -84,26 +87,27 @@ def cache_folder() -> Path:
     return Path(home) / "runbook" / "rehearsal"
 
 
-def seed_for(binaries: PostgresBinaries, scale: float) -> Seed:
-    """Return the seed for these binaries at `scale` (1 = about 50 MB), making it when it is not there yet.
+def seed_for(binaries: PostgresBinaries, scale: float, shape: Shape) -> Seed:
+    """Return the seed of `shape` at `scale` (1 = about 50 MB of Roost), making it when it is not there yet.
 
     Two that ask at once make it once: the second waits for the first. It stays as long as this process lives.
     """
     root = cache_folder()
     root.mkdir(parents=True, exist_ok=True)
-    kind = f"{binaries.label}-{scale:g}-"
-    folder = root / f"{kind}{_fingerprint(binaries, scale)}"
+    kind = f"{shape.system}-{binaries.label}-{scale:g}-"
+    folder = root / f"{kind}{_fingerprint(binaries, scale, shape)}"
     while not _hold(folder):
         with _locked(root / "lock"):
             if not folder.exists():
-                _build(binaries, scale, folder)
+                _build(binaries, scale, shape, folder)
                 _prune(root, kind, folder)
     return Seed(folder)
 
 
-def _fingerprint(binaries: PostgresBinaries, scale: float) -> str:
-    state = hashlib.sha256(f"{binaries.version} {scale:g}".encode())
-    for source in (Path(__file__), Path(digest.__file__), *sorted(_DATA.iterdir())):
+def _fingerprint(binaries: PostgresBinaries, scale: float, shape: Shape) -> str:
+    state = hashlib.sha256(f"{binaries.version} {scale:g} {shape}".encode())
+    own = [*sorted(_DATA.glob(f"{shape.system}_*.sql")), *migrations(shape.system)]
+    for source in (Path(__file__), Path(digest.__file__), _DATA / "digest_schema.sql", *own):
         state.update(source.read_bytes())
     return state.hexdigest()[:16]
 
@@ -165,13 +169,13 @@ def _own_folder(prefix: str, parent: Path | None, mode: int) -> Iterator[Path]:
         os.close(handle)
 
 
-def _build(binaries: PostgresBinaries, scale: float, target: Path) -> None:
+def _build(binaries: PostgresBinaries, scale: float, shape: Shape, target: Path) -> None:
     # The server may run as another user, who has to reach its folder.
     with _own_folder(_WORK, None, 0o711) as work, _own_folder(_BUILDING, target.parent, 0o755) as made:
         server = PostgresServer(
             binaries,
             work,
-            superuser=SUPERUSER,
+            superuser=shape.superuser,
             settings=_BUILD_SETTINGS,
             initdb_options=("--auth-local=trust", "--data-checksums"),
             over_socket=True,
@@ -179,7 +183,7 @@ def _build(binaries: PostgresBinaries, scale: float, target: Path) -> None:
         server.create()
         server.start()
         try:
-            facts = _fill(server, scale, made)
+            facts = _fill(server, scale, shape, made)
         finally:
             server.stop()
         _drop_spare_wal(server)
@@ -219,51 +223,50 @@ def _tar(*arguments: str) -> None:
         raise StandInError(f"tar {arguments[0]} {arguments[1]} failed: {done.stderr.strip()[-400:]}")
 
 
-def _fill(server: PostgresServer, scale: float, made: Path) -> dict[str, Any]:
-    for role in ("roost_app", "roost_readonly"):
+def _fill(server: PostgresServer, scale: float, shape: Shape, made: Path) -> dict[str, Any]:
+    for role in shape.roles:
         server.execute(f"CREATE ROLE {role} LOGIN")
-    server.execute(f"CREATE DATABASE {DATABASE} OWNER {SUPERUSER}")
-    _dress(server)
-    _script(server, "roost_schema.sql", {})
+    server.execute(f"CREATE DATABASE {shape.database} OWNER {shape.superuser}")
+    for statement in shape.dress:
+        server.execute(statement)
+    _script(server, shape, "schema", {})
+    _migrate(server, shape)
     low = 0.0
     for number, high in enumerate(_STAGES):
-        _script(server, "roost_rows.sql", {"scale": f"{scale:g}", "from": str(low), "to": str(high)})
-        if high == _STAGES[-1]:
-            server.execute("REFRESH MATERIALIZED VIEW billing.monthly_revenue", database=DATABASE)
-        _dump(server, DATABASE, made / f"dump-{number}.sql.gz")
+        _script(server, shape, "rows", {"scale": f"{scale:g}", "from": str(low), "to": str(high)})
+        for statement in shape.settled if high == _STAGES[-1] else ():
+            server.execute(statement, database=shape.database)
+        _dump(server, shape.database, made / f"dump-{number}.sql.gz")
         low = high
     _foreign(server, made)
-    server.execute("VACUUM (ANALYZE)", database=DATABASE)
+    server.execute("VACUUM (ANALYZE)", database=shape.database)
     server.execute("CHECKPOINT")
-    with contextlib.closing(server.connect(DATABASE)) as connection:
+    with contextlib.closing(server.connect(shape.database)) as connection:
         truth = digest.take(connection)
-    (size,) = server.execute("SELECT pg_database_size(%s)", (DATABASE,))[0]
-    return {"truth": truth, "size": size}
+    (size,) = server.execute("SELECT pg_database_size(%s)", (shape.database,))[0]
+    return {"truth": truth, "size": size, "system": shape.system}
 
 
-def _dress(server: PostgresServer) -> None:
-    """What lives outside a dump and has to survive a switch of databases."""
-    for statement in (
-        f"ALTER DATABASE {DATABASE} CONNECTION LIMIT 60",
-        f"ALTER DATABASE {DATABASE} SET statement_timeout = '30s'",
-        f'ALTER DATABASE {DATABASE} SET search_path = "$user", public, billing',
-        f"ALTER ROLE roost_readonly IN DATABASE {DATABASE} SET default_transaction_read_only = on",
-        f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC",
-        f"GRANT CONNECT, TEMPORARY ON DATABASE {DATABASE} TO roost_app",
-        f"GRANT CONNECT ON DATABASE {DATABASE} TO roost_readonly",
-        f"COMMENT ON DATABASE {DATABASE} IS 'Roost: subscribers and owls'",
-    ):
-        server.execute(statement)
+def _script(server: PostgresServer, shape: Shape, name: str, settings: dict[str, str]) -> None:
+    sql = (_DATA / f"{shape.system}_{name}.sql").read_text()
+    run_script(server, shape.database, sql, settings)
 
 
-def _script(server: PostgresServer, name: str, settings: dict[str, str]) -> None:
-    run_script(server, (_DATA / name).read_text(), settings)
+def migrations(system: str) -> list[Path]:
+    """Return the migrations that the code of `system` brings, in their order; none where it has none."""
+    return sorted((_DATA / f"{system}_migrations").glob("*.sql"))
 
 
-def run_script(server: PostgresServer, sql: str, settings: dict[str, str]) -> None:
-    """Run a script in the stand-in's database as one transaction; it reads `settings` as `seed.<name>`."""
+def _migrate(server: PostgresServer, shape: Shape) -> None:
+    for path in migrations(shape.system):
+        noted = f"INSERT INTO public.schema_migrations VALUES ('{path.stem}', '2024-01-02 00:00+00')"  # noqa: S608
+        run_script(server, shape.database, f"{path.read_text()};{noted}", {})
+
+
+def run_script(server: PostgresServer, database: str, sql: str, settings: dict[str, str]) -> None:
+    """Run a script in `database` as one transaction; it reads `settings` as `seed.<name>`."""
     with (
-        contextlib.closing(server.connect(DATABASE)) as connection,
+        contextlib.closing(server.connect(database)) as connection,
         connection,
         connection.cursor() as cursor,
     ):
@@ -273,9 +276,9 @@ def run_script(server: PostgresServer, sql: str, settings: dict[str, str]) -> No
         cursor.execute(sql)
 
 
-def since_backup(server: PostgresServer, backup_time: str) -> None:
+def since_backup(server: PostgresServer, shape: Shape, backup_time: str) -> None:
     """Let the time between the last backup and now pass: new rows, changed rows, deleted rows."""
-    _script(server, "roost_since_backup.sql", {"backup_time": backup_time})
+    _script(server, shape, "since_backup", {"backup_time": backup_time})
 
 
 def _foreign(server: PostgresServer, made: Path) -> None:

@@ -22,11 +22,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runbook.rehearsal import isolation, seed, store
+from runbook.rehearsal import isolation, seed, shapes, store
 from runbook.rehearsal.parts import Part, vendors
 from runbook.rehearsal.parts.backups import Backups
+from runbook.rehearsal.parts.cleaning_services import CleaningServices
 from runbook.rehearsal.parts.database import Database
-from runbook.rehearsal.parts.services import Services
+from runbook.rehearsal.parts.roost_services import RoostServices
 from runbook.rehearsal.postgres_server import PostgresServer, choose_binaries
 from runbook.rehearsal.processes import StandInError, alive, die_with_parent, wait_until
 from runbook.runner_private import sweep
@@ -34,6 +35,7 @@ from runbook.runner_private import sweep
 _PREFIX = "oncall-stack-"
 PARTS = ("database", "backups", "services", *vendors.NAMES)
 """What a stack can be made of; see Options."""
+_SERVICES = {"roost": RoostServices, "cleaning": CleaningServices}
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,16 @@ class Stack:
     def system(self) -> str:
         """The system that it stands in for."""
         return str(self.facts["system"])
+
+    @property
+    def shape(self) -> shapes.Shape:
+        """What its database and its backups are called."""
+        return shapes.of(self.system)
+
+    @property
+    def database(self) -> str:
+        """The name of the system's database."""
+        return self.shape.database
 
     def server(self) -> PostgresServer:
         """Return a handle on the PostgreSQL (its own keeper owns the process)."""
@@ -232,7 +244,7 @@ def _start(options: Options, folder: Path, path: Path) -> list[Part]:
     """Start the parts, those that need a while first, and describe them in `path`."""
     now = datetime.now(UTC)
     binaries = choose_binaries(options.postgres)
-    made = seed.seed_for(binaries, options.scale)
+    made = seed.seed_for(binaries, options.scale, shapes.of(options.system))
     data = Database(folder, binaries, made, options.disk)
     started = _parts(options, folder, made, data, now)
     for part in started:
@@ -261,10 +273,12 @@ def _parts(options: Options, folder: Path, made: seed.Seed, data: Database, now:
     """Make what is wanted beside the database, which everything else stands on."""
     wanted: list[Part] = []
     accounts: dict[str, dict[str, str]] = {}
+    # What the services are told of the other parts, by their file of settings.
+    told: dict[str, str] = {}
     if "backups" in options.parts:
         wanted.append(Backups(folder, made, now))
     if "services" in options.parts:
-        own = Services(folder, data)
+        own = _SERVICES[options.system](folder, data, told)
         accounts["stripe"] = own.stripe_account
         wanted.append(own)
     for name in vendors.NAMES:

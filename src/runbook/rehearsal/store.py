@@ -13,9 +13,8 @@ from typing import Any
 
 from runbook.rehearsal.s3_server import S3Server
 from runbook.rehearsal.seed import Seed
+from runbook.rehearsal.shapes import BACKUP_PREFIX, Shape
 
-BUCKET = "roost-backups"
-PREFIX = "postgres/"
 NIGHTS = 7
 # A dump that began at 03:00 is in the bucket a little later.
 _UPLOAD_TIME = timedelta(seconds=95)
@@ -69,11 +68,6 @@ def last_night(now: datetime) -> datetime:
     return tonight if now - tonight >= _YOUNGEST else tonight - timedelta(days=1)
 
 
-def key_of(moment: datetime, database: str = "roost_prod") -> str:
-    """Return the key of the backup made at `moment`."""
-    return f"{PREFIX}{database}-{moment:%Y-%m-%dT%H-%M-%SZ}.sql.gz"
-
-
 def objects(seed: Seed, now: datetime) -> list[BackupObject]:
     """Return everything the bucket holds: the nights, oldest first, then the decoys."""
     newest = last_night(now)
@@ -82,7 +76,7 @@ def objects(seed: Seed, now: datetime) -> list[BackupObject]:
     for ago in range(NIGHTS - 1, -1, -1):
         moment = newest - timedelta(days=ago)
         content = dumps[{0: 2, 1: 1}.get(ago, 0)]
-        nights.append(BackupObject(key_of(moment), content, moment + _UPLOAD_TIME, "nightly"))
+        nights.append(BackupObject(seed.shape.key_of(moment), content, moment + _UPLOAD_TIME, "nightly"))
     return nights + _decoys(seed, nights[-1], dumps[0], newest, now)
 
 
@@ -90,6 +84,7 @@ def _decoys(
     seed: Seed, good: BackupObject, old: bytes, newest: datetime, now: datetime
 ) -> list[BackupObject]:
     # All newer than the good one, so that whoever takes what sorts last takes one of them.
+    key_of = seed.shape.key_of
     later = [newest + (now - newest) * share for share in (0.2, 0.4, 0.6, 0.8)]
     checksum = f"{hashlib.sha256(good.content).hexdigest()}  {Path(good.key).name}\n".encode()
     return [
@@ -100,10 +95,10 @@ def _decoys(
             key_of(later[3], "perch_prod"), seed.foreign_dump.read_bytes(), later[3], "other system"
         ),
         BackupObject(good.key + ".sha256", checksum, good.modified, "checksum"),
-        BackupObject(PREFIX + "LATEST", Path(good.key).name.encode() + b"\n", later[3], "marker file"),
+        BackupObject(BACKUP_PREFIX + "LATEST", Path(good.key).name.encode() + b"\n", later[3], "marker file"),
     ]
 
 
-def unfinished(now: datetime) -> str:
+def unfinished(shape: Shape, now: datetime) -> str:
     """Return the key of the backup whose upload has begun and is not finished."""
-    return key_of(now - timedelta(minutes=5))
+    return shape.key_of(now - timedelta(minutes=5))

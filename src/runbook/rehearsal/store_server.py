@@ -90,7 +90,8 @@ def _backdate(path: str, moment: float) -> None:
 class _Filler:
     """A client inside the server: requests without a network."""
 
-    def __init__(self, server: Store, access_key: str) -> None:
+    def __init__(self, server: Store, bucket: str, access_key: str) -> None:
+        self._bucket = bucket
         self._client = Client(server)
         self._signed = {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={access_key}/20260101/auto/s3/aws4_request"
@@ -100,7 +101,7 @@ class _Filler:
         """Send one request for `key` of the bucket (with its query) and return the body of the answer."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = self._client.open(
-            f"/{store.BUCKET}/{key}", method=method, data=data, headers=self._signed | named
+            f"/{self._bucket}/{key}", method=method, data=data, headers=self._signed | named
         )
         if answer.status_code != 200:
             raise StandInError(f"{method} {key}: {answer.status} {answer.get_data(as_text=True)[:300]}")
@@ -109,12 +110,12 @@ class _Filler:
 
 def _fill(server: Store, access_key: str, seed: Seed, now: datetime) -> None:
     """Put everything in that the bucket holds; of one backup only a first part is ever sent."""
-    filler = _Filler(server, access_key)
+    filler = _Filler(server, seed.shape.bucket, access_key)
     filler.send("PUT", "", _REGION)
     for item in store.objects(seed, now):
         moment = f"{item.modified.timestamp():.0f}"
         filler.send("PUT", item.key, item.content, x_stand_in_last_modified=moment)
-    key = store.unfinished(now)
+    key = store.unfinished(seed.shape, now)
     begun = re.search("<UploadId>(.+?)</UploadId>", filler.send("POST", f"{key}?uploads"))
     assert begun is not None
     filler.send("PUT", f"{key}?partNumber=1&uploadId={begun.group(1)}", b"\x1f\x8b" * 4096)

@@ -13,6 +13,7 @@ import pytest
 
 from runbook.rehearsal import seed
 from runbook.rehearsal.postgres_server import PostgresBinaries
+from runbook.rehearsal.shapes import ROOST
 from runbook.runner_private import sweep
 
 BINARIES = PostgresBinaries("embedded", Path("nowhere"))
@@ -24,7 +25,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache, and a build that only makes a folder."""
     monkeypatch.setenv("RUNBOOK_CACHE", str(tmp_path))
     monkeypatch.setattr(PostgresBinaries, "version", "18.6")
-    monkeypatch.setattr(seed, "_build", lambda _binaries, _scale, target: target.mkdir())
+    monkeypatch.setattr(seed, "_build", lambda _binaries, _scale, _shape, target: target.mkdir())
     root = seed.cache_folder()
     root.mkdir()
     return root
@@ -46,20 +47,20 @@ def folder(place: Path, name: str, age: float = 0) -> Path:
 
 
 def test_a_new_seed_replaces_the_one_of_an_older_generator(cache: Path) -> None:
-    replaced, in_use = folder(cache, "embedded-1-old"), folder(cache, "embedded-1-used")
-    other_size = folder(cache, "embedded-0.2-other")
+    replaced, in_use = folder(cache, "roost-embedded-1-old"), folder(cache, "roost-embedded-1-used")
+    other_size = folder(cache, "roost-embedded-0.2-other")
     with held(in_use):
-        made = seed.seed_for(BINARIES, 1.0).folder
+        made = seed.seed_for(BINARIES, 1.0, ROOST).folder
     assert sorted(cache.iterdir()) == sorted((made, in_use, other_size, cache / "lock"))
     assert not replaced.exists()
 
 
 def test_what_nobody_wanted_for_two_weeks_goes_and_use_counts(cache: Path) -> None:
-    wanted = seed.seed_for(BINARIES, 0.2).folder
+    wanted = seed.seed_for(BINARIES, 0.2, ROOST).folder
     os.utime(wanted, (0, 0))
-    seed.seed_for(BINARIES, 0.2)
+    seed.seed_for(BINARIES, 0.2, ROOST)
     forgotten, unnamed = folder(cache, "system-15-1-x", MONTH), folder(cache, "embedded-0123", MONTH)
-    seed.seed_for(BINARIES, 1.0)
+    seed.seed_for(BINARIES, 1.0, ROOST)
     assert wanted.exists()
     assert not forgotten.exists()
     assert not unnamed.exists()

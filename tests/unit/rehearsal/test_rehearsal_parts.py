@@ -10,7 +10,7 @@ import yaml
 
 from runbook.catalog import find_system, system_names
 from runbook.project import Project
-from runbook.rehearsal import cases, digest, stack, store
+from runbook.rehearsal import cases, digest, shapes, stack, store
 from runbook.rehearsal.__main__ import main
 from runbook.rehearsal.rehearse import Score, Stage
 
@@ -33,7 +33,7 @@ def test_the_last_night_is_one_whose_backup_can_be_finished(now: str, night: str
 
 def test_a_key_says_when_it_was_made() -> None:
     moment = datetime(2026, 11, 20, 3, tzinfo=UTC)
-    assert store.key_of(moment) == "postgres/roost_prod-2026-11-20T03-00-00Z.sql.gz"
+    assert shapes.ROOST.key_of(moment) == "postgres/roost_prod-2026-11-20T03-00-00Z.sql.gz"
 
 
 def test_differences_name_what_changed_and_skip_what_is_ignored() -> None:

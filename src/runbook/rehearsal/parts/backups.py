@@ -9,6 +9,7 @@ from typing import Any
 from runbook.rehearsal import store
 from runbook.rehearsal.parts import production_port
 from runbook.rehearsal.seed import Seed
+from runbook.rehearsal.shapes import BACKUP_PREFIX
 
 
 class Backups:
@@ -40,12 +41,12 @@ class Backups:
             "port": self._store.port,
             "access_key": self._store.access_key,
             "secret_key": self._store.secret_key,
-            "bucket": store.BUCKET,
-            "prefix": store.PREFIX,
+            "bucket": self._seed.shape.bucket,
+            "prefix": BACKUP_PREFIX,
             "rules": str(self._store.rules_path),
         }
         backups = {
-            "good": store.key_of(newest),
+            "good": self._seed.shape.key_of(newest),
             "good_time": newest.isoformat(),
             "decoys": {item.key: item.why for item in held if item.why not in ("nightly", "checksum")},
         }

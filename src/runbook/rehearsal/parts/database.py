@@ -25,7 +25,7 @@ class Database:
     """PostgreSQL in `folder`/disk; its address is known before it is up. `disk`: bytes, 0: a fitting one."""
 
     def __init__(self, folder: Path, binaries: PostgresBinaries, made: seed.Seed, disk: int) -> None:
-        self._folder, self._seed = folder, made
+        self._folder, self._seed, self.shape = folder, made, made.shape
         self._app_password = "canary-" + secrets.token_hex(12)
         place = folder / "disk"
         if isolation.mode() == "namespace":
@@ -34,7 +34,7 @@ class Database:
         self.server = PostgresServer(
             binaries,
             place / "pg",
-            superuser=seed.SUPERUSER,
+            superuser=self.shape.superuser,
             port=production_port(5432) or free_port(),
             settings=_SETTINGS,
             over_socket=True,
@@ -43,8 +43,8 @@ class Database:
     @property
     def url(self) -> str:
         """Where the application finds its database."""
-        login = f"{seed.APP_ROLE}:{self._app_password}"
-        return f"postgresql://{login}@127.0.0.1:{self.server.port}/{seed.DATABASE}"
+        login = f"{self.shape.app_role}:{self._app_password}"
+        return f"postgresql://{login}@127.0.0.1:{self.server.port}/{self.shape.database}"
 
     def start(self, now: datetime) -> None:
         """Start the server and let the time between the last backup and `now` pass."""
@@ -52,12 +52,13 @@ class Database:
         server.make_folders()
         seed.unpack(self._seed.cluster, server.data)
         server.start()
-        for role, password in ((seed.SUPERUSER, server.password), (seed.APP_ROLE, self._app_password)):
+        logins = ((self.shape.superuser, server.password), (self.shape.app_role, self._app_password))
+        for role, password in logins:
             server.execute(f"ALTER ROLE {role} PASSWORD %s", (password,))
             (self._folder / f"{role}.password").write_text(password)
             (self._folder / f"{role}.password").chmod(0o600)
         server.over_socket = False
-        seed.since_backup(server, store.last_night(now).isoformat())
+        seed.since_backup(server, self.shape, store.last_night(now).isoformat())
 
     def describe(self) -> dict[str, Any]:
         """Return what stack.json says about it."""
@@ -69,11 +70,11 @@ class Database:
             "port": server.port,
             "user": server.superuser,
             "password": server.password,
-            "database": seed.DATABASE,
+            "database": self.shape.database,
             "maintenance_db": "postgres",
             "folder": str(server.folder),
             "data_dir": str(server.data),
             "log_path": str(server.log),
             "client_dir": str(server.binaries.bin_dir),
         }
-        return {"postgres": about, "app": {"user": seed.APP_ROLE, "password": self._app_password}}
+        return {"postgres": about, "app": {"user": self.shape.app_role, "password": self._app_password}}

@@ -1,41 +1,25 @@
-"""Roost's own services under supervisord: their settings, and a subscriber to try them with."""
+"""A system's own services under supervisord: their settings, and what is done to them while they run."""
 
 from __future__ import annotations
 
 import json
 import os
-import secrets
 import signal
 import socket
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import runbook
-from runbook.rehearsal import isolation, seed
+from runbook.rehearsal import isolation
 from runbook.rehearsal.parts.database import Database
-from runbook.rehearsal.postgres_server import PostgresServer
 from runbook.rehearsal.processes import Process, StandInError, accepts_connections, wait_until
-from runbook.rehearsal.services import tokens
 from runbook.rehearsal.services.__main__ import settings
 
-PORTS = {
-    "relay": 8090,
-    "owl_api": 8091,
-    "auth": 8082,
-    "tunnel": 20241,
-    "cloudflare": 8101,
-    "bunny": 8102,
-}
-"""Every program, and the port that it has in the real system (the origins of the CDN: anywhere)."""
-ORIGINS = ("cloudflare", "bunny")
 _PUBLIC = "public"
-_PUBLIC_PORT = 8080
-_EXPIRY_S = 3600
-_CANARY_EMAIL = "canary@example.org"
-_CANARY_SLUG = "nest-7"
 
 _SUPERVISOR = """\
 [unix_http_server]
@@ -67,35 +51,40 @@ stdout_logfile={folder}/log/{name}.log
 """
 
 
-class Services:
-    """The services of one stack, in `folder`; `launch`, then `wait_ready` when the database is up."""
+class Services(ABC):
+    """The services of one stack, in `folder`; `launch`, then `wait_ready` when the database is up.
 
-    def __init__(self, folder: Path, data: Database) -> None:
+    programs: every one of them, and the port that it has in the real system. public_port: where the
+    public comes in. project_name, env_name: folder and file of their settings. `more`: settings that other
+    parts of the stack have for them.
+    """
+
+    programs: ClassVar[Mapping[str, int]]
+    public_port: ClassVar[int]
+    project_name: ClassVar[str]
+    env_name: ClassVar[str]
+
+    def __init__(self, folder: Path, data: Database, more: Mapping[str, str]) -> None:
         self.folder = folder
         self._server = data.server
-        self.project = folder / "opt-roost"
-        self.env_file = self.project / ".env.prod"
+        self.project = folder / self.project_name
+        self.env_file = self.project / self.env_name
         self.config = self.project / "supervisord.conf"
-        self.ports = _ports()
-        self.settings = self._settings(data.url)
+        self.ports = _ports({**self.programs, _PUBLIC: self.public_port})
+        self.settings = {**self._settings(data.url), **more}
         self._supervisor: Process | None = None
 
+    @abstractmethod
     def _settings(self, database_url: str) -> dict[str, str]:
-        urls = {name: f"http://127.0.0.1:{port}" for name, port in self.ports.items()}
-        return {
-            "DATABASE_URL": database_url,
-            "AUTH_JWT_SECRET": "canary-" + secrets.token_hex(32),
-            "AUTH_JWT_EXPIRY": str(_EXPIRY_S),
-            "ADMIN_TOKEN": "canary-" + secrets.token_hex(16),
-            "STRIPE_WEBHOOK_SECRET": "whsec_canary" + secrets.token_hex(16),
-            "RELAY_URL": urls["relay"],
-            "OWL_API_URL": urls["owl_api"],
-            "AUTH_URL": urls["auth"],
-            "CDN_CLOUDFLARE_URL": urls["cloudflare"],
-            "CDN_BUNNY_URL": urls["bunny"],
-            "RELAY_CACHE_DIR": str(self.folder / "disk" / "relay"),
-            "OWL_STATE_DIR": str(self.project / "state"),
-        }
+        """Return what the file of settings holds."""
+
+    def _more_arguments(self, name: str) -> list[str]:  # noqa: ARG002
+        """Return what a program is told beside its name, port and settings."""
+        return []
+
+    def _program(self, name: str) -> str:
+        """Return which program of `services/` a service is."""
+        return name
 
     def launch(self) -> None:
         """Write the settings and start everything; what comes up meanwhile needs no waiting for."""
@@ -103,7 +92,7 @@ class Services:
             name.mkdir(mode=0o700, exist_ok=True)
         self.env_file.touch(mode=0o600)
         lines = [f"{key}={value}" for key, value in self.settings.items()]
-        self.env_file.write_text("# Settings of Roost's services.\n" + "\n".join(lines) + "\n")
+        self.env_file.write_text("# Settings of the services.\n" + "\n".join(lines) + "\n")
         self.config.write_text(self._configuration())
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.config)]
         self._supervisor = Process(command, log=self.folder / "log" / "supervisord.out")
@@ -114,16 +103,23 @@ class Services:
         head = _SUPERVISOR.format(folder=self.folder, library=library)
         return head + "".join(
             _PROGRAM.format(name=name, command=" ".join(self._command(name)), folder=self.folder)
-            for name in PORTS
+            for name in self.programs
         )
 
     def _command(self, name: str) -> list[str]:
-        program = "cdn" if name in ORIGINS else name
         # Without the packages of this environment, because a service needs none and starts in half the time.
-        command = [sys.executable, "-S", "-m", "runbook.rehearsal.services", program, "--name", name]
-        command += ["--port", str(self.ports[name]), "--env-file", str(self.env_file)]
-        command += ["--run-dir", str(self.folder / "run")]
-        return command + (["--public-port", str(self.ports[_PUBLIC])] if name == "tunnel" else [])
+        command = [sys.executable, "-S", "-m", "runbook.rehearsal.services", self._program(name)]
+        command += ["--name", name, "--port", str(self.ports[name]), "--env-file", str(self.env_file)]
+        return [*command, "--run-dir", str(self.folder / "run"), *self._more_arguments(name)]
+
+    def url(self, name: str) -> str:
+        """Return where a service listens."""
+        return f"http://127.0.0.1:{self.ports[name]}"
+
+    @property
+    def public_url(self) -> str:
+        """Where the public comes in."""
+        return self.url(_PUBLIC)
 
     def wait_ready(self) -> None:
         """Wait until every service listens."""
@@ -137,72 +133,41 @@ class Services:
             self._supervisor.stop(signal.SIGKILL)
 
     @property
+    @abstractmethod
     def stripe_account(self) -> dict[str, str]:
         """What Stripe knows of the system: where it delivers events, and the secret that signs them."""
-        url = f"http://127.0.0.1:{self.ports['owl_api']}/webhooks/stripe"
-        return {"endpoint_url": url, "webhook_secret": self.settings["STRIPE_WEBHOOK_SECRET"]}
 
     def describe(self) -> dict[str, Any]:
-        """Return what stack.json says of the services, with a subscriber who may see everything."""
+        """Return what stack.json says of the services."""
         return {
-            "services": {name: self._describe_one(name) for name in PORTS},
+            "services": {name: self._describe_one(name) for name in self.programs},
             "supervisor": {
                 "config": str(self.config),
                 "ctl": str(Path(sys.executable).parent / "supervisorctl"),
             },
             "project_dir": str(self.project),
             "env_file": str(self.env_file),
-            "relay_cache": self.settings["RELAY_CACHE_DIR"],
-            "admin_token": self.settings["ADMIN_TOKEN"],
-            "stripe_webhook_secret": self.settings["STRIPE_WEBHOOK_SECRET"],
-            "public_url": f"http://127.0.0.1:{self.ports[_PUBLIC]}",
-            "canary": _canary(self._server, self.settings["AUTH_JWT_SECRET"]),
+            "public_url": self.public_url,
         }
 
     def _describe_one(self, name: str) -> dict[str, Any]:
         return {
-            "url": f"http://127.0.0.1:{self.ports[name]}",
+            "url": self.url(name),
             "port": self.ports[name],
             "pid_file": str(self.folder / "run" / f"{name}.pid"),
             "log": str(self.folder / "log" / f"{name}.log"),
         }
 
 
-def _ports() -> dict[str, int]:
-    wanted = {**PORTS, _PUBLIC: _PUBLIC_PORT}
+def _ports(wanted: Mapping[str, int]) -> dict[str, int]:
     if isolation.mode() == "namespace" and not any(map(accepts_connections, wanted.values())):
-        return wanted
+        return dict(wanted)
     # All at once: asked for one after the other, the same port could be given twice.
     probes = [socket.create_server(("127.0.0.1", 0)) for _ in wanted]
     found = [int(probe.getsockname()[1]) for probe in probes]
     for probe in probes:
         probe.close()
     return dict(zip(wanted, found, strict=True))
-
-
-def _canary(server: PostgresServer, secret: str) -> dict[str, str]:
-    """Make a subscriber with a password and with a token that is good for a year."""
-    password = "canary-" + secrets.token_hex(12)
-    rows = server.execute(
-        "INSERT INTO public.subscribers (email, display_name, status, password_hash) "
-        "VALUES (%s, 'Canary', 'active', %s) RETURNING id",
-        (_CANARY_EMAIL, tokens.hash_password(password)),
-        database=seed.DATABASE,
-    )
-    token = tokens.sign(secret, str(rows[0][0]), 365 * 86400)
-    server.execute(
-        "INSERT INTO public.api_tokens (subscriber_id, token_hash, scopes) "
-        "VALUES (%s, %s::bytea, '{stream}')",
-        (rows[0][0], tokens.fingerprint(token)),
-        database=seed.DATABASE,
-    )
-    return {
-        "slug": _CANARY_SLUG,
-        "subscriber": str(rows[0][0]),
-        "email": _CANARY_EMAIL,
-        "password": password,
-        "token": token,
-    }
 
 
 def tell(facts: Mapping[str, Any], name: str, fault: Mapping[str, Any]) -> None:

@@ -12,12 +12,11 @@ import re
 import uuid
 from http.server import ThreadingHTTPServer
 
-from runbook.rehearsal.services.fetch import fetch
+from runbook.rehearsal.services.proxy import passed_on
 from runbook.rehearsal.services.web import Answer, Request, Service, in_background, listen
 
 _CONNECTIONS = 4
 _WAYS = ((r"/(login|refresh|verify)", "AUTH_URL"), (r"/stream/.*", "RELAY_URL"), (r".*", "OWL_API_URL"))
-_NOT_PASSED = {"host", "connection", "content-length", "transfer-encoding", "server", "date"}
 
 
 class Tunnel(Service):
@@ -68,10 +67,7 @@ class Tunnel(Service):
     def forward(self, request: Request) -> Answer:
         """Pass one request from outside on."""
         way = next(name for pattern, name in _WAYS if re.fullmatch(pattern, request.path))
-        headers = {k: v for k, v in request.headers.items() if k.lower() not in _NOT_PASSED}
-        got = fetch(self.env[way] + request.path, headers, method=request.method, body=request.body)
-        kept = {k: v for k, v in got.headers.items() if k.lower() not in _NOT_PASSED}
-        return Answer(got.status, got.body, kept)
+        return passed_on(self.env[way], request)
 
 
 def run(options: argparse.Namespace) -> None:

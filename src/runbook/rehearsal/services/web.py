@@ -170,7 +170,7 @@ def listen(
             began = time.monotonic()
             said = answer(request)
             self._send(said)
-            if path not in ("/health", "/ready"):
+            if path not in ("/health", "/ready", "/healthz", "/readyz"):
                 spent = (time.monotonic() - began) * 1000
                 log("INFO", f"{self.command} {path} {said.status} {spent:.0f}ms")
 

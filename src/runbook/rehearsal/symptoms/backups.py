@@ -16,19 +16,21 @@ def lose_nights(stack: Stack) -> None:
     """Leave no backup of the last three nights."""
     facts = stack.facts
     good = datetime.fromisoformat(facts["backups"]["good_time"])
-    gone = [store.key_of(good - timedelta(days=ago)) for ago in range(3)] + list(facts["backups"]["decoys"])
+    gone = [stack.shape.key_of(good - timedelta(days=ago)) for ago in range(3)] + list(
+        facts["backups"]["decoys"]
+    )
     _delete(stack, [*gone, facts["backups"]["good"] + ".sha256"])
 
 
 def empty_bucket(stack: Stack) -> None:
     """Leave nothing in the bucket."""
-    listed = stack.store().client().list_objects_v2(Bucket=store.BUCKET)
+    listed = stack.store().client().list_objects_v2(Bucket=stack.shape.bucket)
     _delete(stack, [item["Key"] for item in listed.get("Contents", [])])
 
 
 def _delete(stack: Stack, keys: list[str]) -> None:
     wanted = {"Objects": [{"Key": key} for key in keys]}
-    stack.store().client().delete_objects(Bucket=store.BUCKET, Delete=wanted)
+    stack.store().client().delete_objects(Bucket=stack.shape.bucket, Delete=wanted)
 
 
 def rules(**changes: Any) -> Callable[[Stack], None]:

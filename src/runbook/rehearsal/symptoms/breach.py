@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runbook.rehearsal import seed
 from runbook.rehearsal.parts import services
 from runbook.rehearsal.services import tokens
 from runbook.rehearsal.stack import Stack
@@ -43,27 +42,27 @@ def _steal_secret(stack: Stack) -> None:
     secret = services.read_settings(stack.facts)["AUTH_JWT_SECRET"]
     canary = stack.facts["canary"]["subscriber"]
     token = tokens.sign(secret, canary, 86400)
-    stack.server().execute(_ISSUE, (canary, tokens.fingerprint(token)), database=seed.DATABASE)
+    stack.server().execute(_ISSUE, (canary, tokens.fingerprint(token)), database=stack.database)
     _loot(stack).write_text(token)
     _loot(stack).chmod(0o600)
 
 
 def intruder(stack: Stack) -> None:
     """Let an administrator that nobody knows export subscribers, from an address never seen before."""
-    stack.server().execute(_READ, (THIEF, ADDRESS, list(VICTIMS)), database=seed.DATABASE)
+    stack.server().execute(_READ, (THIEF, ADDRESS, list(VICTIMS)), database=stack.database)
     _steal_secret(stack)
 
 
 def taken_over(stack: Stack) -> None:
     """Let a known administrator act from an address never used before."""
-    stack.server().execute(_HABIT, database=seed.DATABASE)
-    stack.server().execute(_READ, (1, ADDRESS, list(VICTIMS)), database=seed.DATABASE)
+    stack.server().execute(_HABIT, database=stack.database)
+    stack.server().execute(_READ, (1, ADDRESS, list(VICTIMS)), database=stack.database)
     _steal_secret(stack)
 
 
 def bulk_export(stack: Stack) -> None:
     """Let a known administrator, from the usual address, export far more than anybody needs."""
-    stack.server().execute(_HABIT, database=seed.DATABASE)
+    stack.server().execute(_HABIT, database=stack.database)
     many = list(range(100, 400))
-    stack.server().execute(_READ, (1, "10.1.1.1", many), database=seed.DATABASE)
+    stack.server().execute(_READ, (1, "10.1.1.1", many), database=stack.database)
     _steal_secret(stack)

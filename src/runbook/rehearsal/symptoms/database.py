@@ -14,14 +14,12 @@ from typing import Any
 
 import psycopg2
 
-from runbook.rehearsal import seed
 from runbook.rehearsal.processes import StandInError, alive, unprivileged_prefix, wait_until
 from runbook.rehearsal.stack import Stack
 
 _PAGE = 8192
 # The first pages, so that the first read of a table meets one; the rest of the table stays readable.
 _DAMAGED_PAGES = (0, 1, 7)
-_DAMAGED_TABLES = ("public.subscribers", "public.subscriptions")
 
 
 def _postmaster(stack: Stack) -> int:
@@ -54,8 +52,8 @@ def corrupt_tables(stack: Stack) -> None:
     server.execute("CHECKPOINT")
     files = [
         server.data
-        / server.execute("SELECT pg_relation_filepath(%s)", (table,), database=seed.DATABASE)[0][0]
-        for table in _DAMAGED_TABLES
+        / server.execute("SELECT pg_relation_filepath(%s)", (table,), database=stack.database)[0][0]
+        for table in stack.shape.damaged
     ]
     # Pages that the server holds in memory would hide the damage on disk.
     _pg_ctl(stack, "stop", "-m", "fast")
@@ -69,7 +67,7 @@ def corrupt_tables(stack: Stack) -> None:
 
 def drop_table(stack: Stack) -> None:
     """Drop a table that every service needs."""
-    stack.server().execute("DROP TABLE public.subscriptions CASCADE", database=seed.DATABASE)
+    stack.server().execute(f"DROP TABLE {stack.shape.dropped} CASCADE", database=stack.database)
 
 
 def send(signum: signal.Signals) -> Callable[[Stack], None]:

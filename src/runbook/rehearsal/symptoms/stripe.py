@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from runbook.rehearsal import seed
 from runbook.rehearsal.parts import services
 from runbook.rehearsal.processes import StandInError, wait_until
 from runbook.rehearsal.services import tokens
@@ -94,7 +93,7 @@ def lose(count: int = 1, *, swallow: bool = False) -> Any:
                     "INSERT INTO billing.webhook_events (event_id, type) VALUES (%s, %s)"
                     " ON CONFLICT DO NOTHING",
                     (event["id"], event["type"]),
-                    database=seed.DATABASE,
+                    database=stack.database,
                 )
 
     return action
@@ -154,7 +153,7 @@ def _subscriber(stack: Stack, *, paid: bool) -> Buyer:
         "INSERT INTO public.subscribers (email, display_name, status, stripe_customer_id)"
         " VALUES (%s, 'O''Brien', 'past_due', %s) RETURNING id::text",
         (email, customer),
-        database=seed.DATABASE,
+        database=stack.database,
     )
     for status, at_stripe in (("canceled", f"sub_old_{word}"), ("incomplete", subscription)):
         server.execute(
@@ -162,11 +161,11 @@ def _subscriber(stack: Stack, *, paid: bool) -> Buyer:
             " (subscriber_id, plan, status, stripe_subscription_id, price, period)"
             " VALUES (%s, 'hatchling', %s, %s, 500, tstzrange(now(), NULL))",
             (number, status, at_stripe),
-            database=seed.DATABASE,
+            database=stack.database,
         )
     token, stolen = (tokens.sign(secret, number, 86400) for _ in range(2))
     for issued, reason in ((token, "non_payment"), (stolen, "breach")):
-        server.execute(_ISSUE, (number, tokens.fingerprint(issued), reason), database=seed.DATABASE)
+        server.execute(_ISSUE, (number, tokens.fingerprint(issued), reason), database=stack.database)
     return Buyer(number, email, customer, subscription, token, stolen, paid)
 
 

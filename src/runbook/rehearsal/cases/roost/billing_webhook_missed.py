@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook.rehearsal import seed
 from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.processes import StandInError
 from runbook.rehearsal.stack import Stack
@@ -128,7 +127,7 @@ def _rows(stack: Stack) -> dict[str, Any]:
             f"SELECT {key} = ANY(%s), CASE WHEN {key} = ANY(%s) THEN {key} END, count(*), {hashed}"  # noqa: S608
             f" FROM {table} GROUP BY 1, 2",
             (ids, ids),
-            database=seed.DATABASE,
+            database=stack.database,
         )
         for ours, number, count, digest in rows:
             name = f"subscriber {number}" if ours else f"the rest of {table}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from runbook.rehearsal import outside_services, seed
+from runbook.rehearsal import outside_services
 from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.parts import services
 from runbook.rehearsal.stack import Stack
@@ -76,12 +76,12 @@ class SecurityBreach(Case):
         until = self._stolen_by or ask("SELECT now()")[0][0]
         taken: dict[str, Any] = {}
         for name in _TABLES:
-            earlier = ask(_EARLIER.format(name), (until,), database=seed.DATABASE)[0]
+            earlier = ask(_EARLIER.format(name), (until,), database=stack.database)[0]
             taken[f"revocations of {name}"] = list(earlier)
-            taken[f"active {name}"] = ask(_LIVE.format(name), (until,), database=seed.DATABASE)[0][0]
+            taken[f"active {name}"] = ask(_LIVE.format(name), (until,), database=stack.database)[0][0]
         file = services.read_settings(stack.facts)["AUTH_JWT_SECRET"]
         return taken | {
-            "subscribers who need a new password": ask(_FORCED, database=seed.DATABASE)[0][0] or [],
+            "subscribers who need a new password": ask(_FORCED, database=stack.database)[0][0] or [],
             "the secret": hashlib.sha256(file.encode()).hexdigest(),
         }
 

@@ -1,0 +1,149 @@
+"""api of the cleaning platform: bookings, Stripe's door, and an administration that can be made read-only.
+
+What `/readyz` says comes from the real database and from the list of migrations that were applied to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import hmac
+import secrets
+from pathlib import Path
+
+from runbook.rehearsal.services import stripe_events
+from runbook.rehearsal.services.postgres_client import Database
+from runbook.rehearsal.services.web import Answer, Refused, Request, Service
+
+_MAX_TTL_MINUTES = 240
+_NEXT = "SELECT id, starts_at FROM public.bookings WHERE status = 'booked' ORDER BY starts_at DESC LIMIT 5"
+_APPLIED = "SELECT version FROM public.schema_migrations"
+_TAKEN = """
+INSERT INTO public.stripe_events (event_id, type) VALUES ($1, $2)
+ON CONFLICT DO NOTHING RETURNING event_id"""
+_PAID = "UPDATE public.payments SET status = 'paid' WHERE stripe_payment_id = $1 AND status = 'open'"
+_START = """
+INSERT INTO public.break_glass_tokens (token_hash, asked_by, reason, expires_at)
+VALUES ($1::bytea, $2, $3, now() + make_interval(mins => $4::int)) RETURNING expires_at"""
+_GOOD = """
+SELECT 1 FROM public.break_glass_tokens
+WHERE token_hash = $1::bytea AND expires_at > now() AND revoked_at IS NULL"""
+_REVOKE = """
+UPDATE public.break_glass_tokens SET revoked_at = now()
+WHERE token_hash = $1::bytea AND revoked_at IS NULL RETURNING id"""
+
+
+class CleaningApi(Service):
+    """Alive on `/healthz` whatever it stands on, ready on `/readyz` only when all of it is there."""
+
+    name = "api"
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(options)
+        self._database = Database(self.env.get("DATABASE_URL", ""), "cleaning-api")
+        self.routes = [
+            ("GET", "/healthz", self.healthz),
+            ("GET", "/readyz", self.readyz),
+            ("GET", "/v1/bookings/next", self.bookings),
+            ("POST", "/v1/webhooks/stripe", self.stripe),
+            ("POST", "/v1/admin/break-glass/start", self.break_glass),
+            ("POST", "/v1/admin/break-glass/revoke", self.revoke),
+            ("POST", r"/v1/admin/bookings/(?P<id>\d+)/cancel", self.cancel),
+        ]
+
+    def healthz(self, _request: Request) -> Answer:
+        """Answer that the process lives."""
+        return Answer(200, {"status": "ok", "service": self.called})
+
+    def readyz(self, _request: Request) -> Answer:
+        """Answer whether what it stands on is there; a fault {"readyz": {...}} says something else."""
+        if "readyz" in self.fault:
+            said = self.fault["readyz"]
+            data = said["text"].encode() if "text" in said else said["json"]
+            return Answer(said.get("status", 200), data)
+        state = self.state()
+        ready = all(state.values())
+        return Answer(200 if ready else 503, {"status": "ready" if ready else "not_ready", **state})
+
+    def state(self) -> dict[str, bool]:
+        """Return what it stands on, and whether each of it is there."""
+        try:
+            applied = {row[0] for row in self._database.query(_APPLIED)}
+        except Exception as error:
+            self.log("ERROR", str(error))
+            return {"db_connected": False, "migrations_current": False}
+        brought = {path.stem for path in Path(self.env["MIGRATIONS_DIR"]).glob("*.sql")}
+        return {"db_connected": True, "migrations_current": applied == brought}
+
+    def bookings(self, _request: Request) -> Answer:
+        """Answer the next bookings: what a customer looks at."""
+        rows = self._database.query(_NEXT)
+        return Answer(200, {"bookings": [{"id": row[0], "starts_at": row[1]} for row in rows]})
+
+    def stripe(self, request: Request) -> Answer:
+        """Take an event of Stripe, once."""
+        secret = self.env.get("STRIPE_WEBHOOK_SECRET", "")
+        event = stripe_events.verified(request.body, request.headers.get("Stripe-Signature", ""), secret)
+        self._writable(request)
+        with self._database.transaction() as session:
+            if not session.query(_TAKEN, event["id"], event["type"]):
+                return Answer(200, {"received": True, "result": "duplicate"})
+            if event["type"] == "payment_intent.succeeded":
+                session.query(_PAID, event["object"].get("id"))
+        return Answer(200, {"received": True, "result": "taken"})
+
+    def break_glass(self, request: Request) -> Answer:
+        """Answer a token for emergency writes to an administrator who says why."""
+        who = self._administrator(request)
+        given = request.json()
+        reason, minutes = str(given.get("reason") or "").strip(), given.get("ttl_minutes")
+        if not reason:
+            raise Refused(422, "reason is missing")
+        if not isinstance(minutes, int) or not 0 < minutes <= _MAX_TTL_MINUTES:
+            raise Refused(422, f"ttl_minutes has to be 1 to {_MAX_TTL_MINUTES}")
+        token = "canary-bg-" + secrets.token_urlsafe(24)
+        rows = self._database.query(_START, _hash(token), who, reason, minutes)
+        self.log("WARNING", f"break-glass access for {who}, {minutes} minutes")
+        return Answer(201, {"token": token, "expires_at": rows[0][0]})
+
+    def revoke(self, request: Request) -> Answer:
+        """Make the token of the request void."""
+        self._administrator(request)
+        rows = self._database.query(_REVOKE, _hash(request.headers.get("X-Break-Glass-Token", "")))
+        if not rows:
+            raise Refused(404, "there is no such token, or it is void already")
+        return Answer(200, {"revoked": True})
+
+    def cancel(self, request: Request) -> Answer:
+        """Cancel a booking for a customer."""
+        self._administrator(request)
+        self._writable(request)
+        sql = "UPDATE public.bookings SET status = 'cancelled' WHERE id = $1::bigint RETURNING id"
+        if not self._database.query(sql, request.params["id"]):
+            raise Refused(404, f"there is no booking {request.params['id']}")
+        return Answer(200, {"id": request.params["id"], "status": "cancelled"})
+
+    def _writable(self, request: Request) -> None:
+        if self.env.get("ADMIN_READ_ONLY", "").lower() != "true":
+            return
+        token = request.headers.get("X-Break-Glass-Token", "")
+        if not token or not self._database.query(_GOOD, _hash(token)):
+            raise Refused(403, "ADMIN_READ_ONLY is on; a break-glass token is needed")
+
+    def _administrator(self, request: Request) -> str:
+        user, password = self.env.get("ADMIN_BASIC_USERNAME", ""), self.env.get("ADMIN_BASIC_PASSWORD", "")
+        kind, _, given = request.headers.get("Authorization", "").partition(" ")
+        wanted = base64.b64encode(f"{user}:{password}".encode())
+        if not password or kind.lower() != "basic" or not hmac.compare_digest(given.encode(), wanted):
+            raise Refused(401, "the administrator's name or password is missing or wrong")
+        return user
+
+
+def _hash(token: str) -> str:
+    return "\\x" + hashlib.sha256(token.encode()).hexdigest()
+
+
+def run(options: argparse.Namespace) -> None:
+    """Serve."""
+    CleaningApi(options).serve()
