@@ -90,15 +90,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_runner_on_ok(self, result: CallbackTaskResult) -> None:
         """A step ended well."""
-        self._handle_warnings(result.result)
-        facts = result.result.get("ansible_facts")
-        role = result.task._role.get_name() if result.task._role else ""
+        # The names with an underscore are those that Ansible before 2.19 has, too.
+        self._handle_warnings(result._result)
+        facts = result._result.get("ansible_facts")
+        role = result._task._role.get_name() if result._task._role else ""
         if role == "run" and isinstance(facts, dict):
             self._engine(facts)
-        if self._is_shown(result.task) or self._display.verbosity:
+        if self._is_shown(result._task) or self._display.verbosity:
             self._step(result, self._word(result))
             if context.CLIARGS.get("diff") and not context.CLIARGS.get("check"):
-                kept = picked(result.result, result.host.get_name())
+                kept = picked(result._result, result._host.get_name())
                 self._say(*(line for d in kept.get("diff", ()) for line in render.diff(d)))
         self._more(result)
 
@@ -112,7 +113,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if self._closed:
             # The failure that closes a run says what the last lines say anyway.
             return
-        self._handle_warnings(result.result)
+        self._handle_warnings(result._result)
         self._step(result, "ignored" if ignore_errors else "failed")
         self._say(*render.paragraph(self._message(result)))
         self._more(result)
@@ -124,7 +125,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_runner_retry(self, result: CallbackTaskResult) -> None:
         """Waiting is said, or it looks like hanging."""
-        self._say(f"  … {result.task.name}: again ({result.result.get('attempts')})")
+        self._say(f"  … {result._task.name}: again ({result._result.get('attempts')})")
 
     def v2_playbook_on_stats(self, stats: AggregateStats) -> None:
         """End a playbook that is no runbook with its hosts; a runbook ends with its state."""
@@ -181,7 +182,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         return "would change" if context.CLIARGS.get("check") else "changed"
 
     def _step(self, result: CallbackTaskResult, status: str) -> None:
-        task, host = result.task, result.host.get_name()
+        task, host = result._task, result._host.get_name()
         phase = phase_of(task.tags)
         if phase not in ("", "engine", self._phase):
             self._phase = phase
@@ -196,11 +197,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         return not is_formality(task.action)
 
     def _message(self, result: CallbackTaskResult) -> str:
-        return str(picked(result.result, result.host.get_name(), failed=True).get("msg", "hidden by no_log"))
+        return str(
+            picked(result._result, result._host.get_name(), failed=True).get("msg", "hidden by no_log")
+        )
 
     def _more(self, result: CallbackTaskResult) -> None:
         if self._display.verbosity:
-            self._say(self._dump_results(result.result, indent=2))
+            self._say(self._dump_results(result._result, indent=2))
 
     def _say(self, *lines: str) -> None:
         for line in lines:

@@ -203,7 +203,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_runner_on_failed(self, result: CallbackTaskResult, ignore_errors: bool = False) -> None:
         """A step failed, whatever the playbook makes of it."""
-        rescued = "rescued" if _is_rescued(result.task) else "failed"
+        rescued = "rescued" if _is_rescued(result._task) else "failed"
         self._finished(result, "ignored" if ignore_errors else rescued)
 
     def v2_runner_on_unreachable(self, result: CallbackTaskResult) -> None:
@@ -213,7 +213,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _finished(self, result: CallbackTaskResult, status: str) -> None:
         if self._writer is None:
             return
-        task, host, values = result.task, result.host.get_name(), result.result
+        # The names with an underscore are those that Ansible before 2.19 has, too.
+        task, host, values = result._task, result._host.get_name(), result._result
         if values.get("timedout"):
             values = {**values, **timed_out(values["timedout"])}
             # What the step began goes on on its host: nothing may follow before that has ended.
