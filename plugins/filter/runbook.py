@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -20,6 +21,8 @@ from runbook_engine import (
     current,
     gate,
     origin,
+    proof,
+    proof_store,
     recommend,
     record,
     reduce,
@@ -30,6 +33,7 @@ from runbook_engine import (
 )
 from runbook_engine.errors import EngineError, Refused
 from runbook_engine.plain import plain
+from runbook_engine.project_files import Project
 
 
 def run_open(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,6 +87,8 @@ def run_gate(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
             planned=approval.find_plan(state, wanted) if wanted else None,
             approval=approval.load(state, wanted) if wanted else None,
             break_glass=str(given.get("break_glass") or "").strip(),
+            proof=_proof(events),
+            override=str(given.get("override") or "").strip(),
             max_age_s=float(given["max_age_s"]),
         )
         if asked.planned is None and asked.opened and not asked.check_mode:
@@ -140,6 +146,19 @@ def _code() -> list[Path]:
 
 def _opened(events: list[dict[str, Any]]) -> dict[str, Any]:
     return next((e["data"] for e in events if e["type"] == "run.opened"), {})
+
+
+def _proof(events: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """How this runbook stands for this system; a rehearsal does not ask, because it makes the proof."""
+    opened, started = _opened(events), next(e["data"] for e in events if e["type"] == "run.started")
+    if not opened or started.get("rehearsal"):
+        return None
+    system, runbook = opened["system"], started["runbook"].get("name")
+    root = Path(os.environ[current.PLAYBOOK]).parent.parent
+    newest = proof_store.newest(root, _state(), {system: [runbook]})[system, runbook]
+    wanted = opened["proof"]
+    stands = proof.standing(Project(root), system, runbook, newest, max_age_days=wanted["max_age_days"])
+    return stands.as_dict() if newest or wanted["required"] else None
 
 
 def _undo_plan(events: list[dict[str, Any]], targets: list[str]) -> undo.UndoPlan:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from runbook_engine import approval, doors
+from runbook_engine import approval, doors, proof
 from runbook_engine.errors import Refused
 from runbook_engine.ids import parse_timestamp
 from runbook_engine.plain import digest
@@ -23,6 +23,7 @@ class Request:
 
     `planned`: the result of the recorded plan whose digest is expected, or of the newest one of the same,
     if there is one. `kept`: changes that an undo leaves in place. `resume`: what `plan_resume` returned.
+    `proof`: how the runbook stands for this system (`Standing.as_dict`); None where nobody asks.
     """
 
     header: Mapping[str, Any]
@@ -39,6 +40,8 @@ class Request:
     planned: Mapping[str, Any] | None = None
     approval: Mapping[str, Any] | None = None
     break_glass: str = ""
+    proof: Mapping[str, Any] | None = None
+    override: str = ""
     max_age_s: float = 900.0
     now: float = field(default_factory=time.time)
 
@@ -72,6 +75,11 @@ def judge(request: Request) -> dict[str, Any]:
     passed = {"passed": True, "mode": mode, "confirmed": not request.check_mode, "plan": make_plan(request)}
     if request.resume is not None:
         passed["resume"] = {key: request.resume[key] for key in ("run", "done", "again")}
+    if request.proof is not None and mode != "undo":
+        lacking = _lacks_proof(request)
+        passed["proof"] = {key: request.proof[key] for key in ("state", "line", "why")} | {"lacking": lacking}
+        if mode == "apply" and lacking:
+            passed["override"] = request.override
     if mode == "apply" and _needs_approval(request):
         passed["break_glass" if request.break_glass else "approval"] = request.break_glass or dict(
             request.approval or {}
@@ -197,6 +205,23 @@ def _resume(request: Request) -> None:
         )
 
 
+def _lacks_proof(request: Request) -> bool:
+    """Whether this change needs a proof that is not there.
+
+    What was begun by the same code is gone on with, and the way back is never barred.
+    """
+    wanted = (request.opened.get("proof") or {}).get("required")
+    begun = request.opened["undo"] or request.resume is not None
+    return bool(wanted and not begun and request.proof and request.proof["state"] != proof.PROVED)
+
+
+def _proof(request: Request) -> None:
+    """What was never seen to work on a stand-in is not tried on the real thing without a reason."""
+    if request.check_mode or request.override or not _lacks_proof(request):
+        return
+    raise proof.refusal(request.door, request.proof or {})
+
+
 def _needs_approval(request: Request) -> bool:
     return bool((request.opened.get("approval") or {}).get("required"))
 
@@ -225,4 +250,12 @@ def _confirm(request: Request) -> None:
     )
 
 
-RULES: tuple[Callable[[Request], None], ...] = (_targets, _findings, _resume, _digest, _approval, _confirm)
+RULES: tuple[Callable[[Request], None], ...] = (
+    _targets,
+    _findings,
+    _resume,
+    _digest,
+    _proof,
+    _approval,
+    _confirm,
+)

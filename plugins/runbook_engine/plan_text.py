@@ -42,6 +42,7 @@ def plan_rows(result: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("takes", "" if idle else _duration(predictions, result.get("clocks") or {})),
         ("space", "" if idle else _space(predictions)),
         ("undo", "" if idle else plan.get("undo_how") or ""),
+        ("proof", proof_text(result)),
         ("approval", _approval(result)),
         ("lock", lock_line(result)),
     ]
@@ -150,6 +151,18 @@ def _space(predictions: Iterable[Mapping[str, Any]]) -> str:
             where = f"{_host(predicted)}: " if several else ""
             told.append(f"{where}needs about {units.size(needed)}, {units.size(free)} are free")
     return "; ".join(told)
+
+
+def proof_text(result: Mapping[str, Any]) -> str:
+    """Return how the runbook is proved for the system, "" where nobody asked; an override stands first."""
+    gate = result.get("gate") or {}
+    told = gate.get("proof")
+    if not told:
+        return ""
+    said = (
+        f"{told['line']} ({told['why']})" if told["why"] and told["why"] not in told["line"] else told["line"]
+    )
+    return f"OVERRIDDEN, because: {gate['override']}; {said}" if gate.get("override") else str(said)
 
 
 def _approval(result: Mapping[str, Any]) -> str:

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from runbook_engine import doors
+from runbook_engine.errors import Refused
 from runbook_engine.ids import id_time
 from runbook_engine.loaded import LoadedError, paths_of, read_notes
 from runbook_engine.plain import digest
@@ -20,6 +22,7 @@ PROVED, STALE, FAILED, INCOMPLETE, NEVER = "proved", "stale", "failed", "incompl
 STATES = (PROVED, STALE, INCOMPLETE, FAILED, NEVER)
 """How a runbook may stand, the best first. Only PROVED lets a change pass without a word of its own."""
 
+WHY = "'WHY'"
 _NAMED = 3
 """How many files or faults one line names before it only counts the rest."""
 
@@ -217,6 +220,17 @@ def recovered(found: Mapping[str, Any]) -> bool:
     """Whether a rehearsal ended with the system back: only then its time is a time of recovery."""
     back = found.get("ends") in (None, "", "verified") and bool(found.get("mitigation"))
     return back and bool(found.get("passed")) and bool(found.get("recovery_s"))
+
+
+def refusal(door: str | None, stands: Mapping[str, Any]) -> Refused:
+    """Return why a change is refused whose runbook stands so (`Standing.as_dict`), and both ways on."""
+    system, runbook = stands["system"], stands["runbook"]
+    return Refused(
+        "proof",
+        f"{runbook} is not proved for {system}: {stands['why']}. Nothing was changed.",
+        f"rehearse it: runbook rehearse {system} {runbook} --all; if it cannot wait: "
+        f"{doors.option(door, 'override', WHY)}",
+    )
 
 
 def _few(names: Sequence[str]) -> str:

@@ -165,6 +165,9 @@ def closing(result: Mapping[str, Any], folder: str, told: bool = False) -> list[
     broken = (result["gate"] or {}).get("break_glass")
     if broken:
         lines += paragraph(f"BREAK-GLASS: nobody approved this; given reason: {broken}", 2, "!")
+    overridden = (result["gate"] or {}).get("override")
+    if overridden:
+        lines += paragraph(f"OVERRIDE: this is not proved by a rehearsal; given reason: {overridden}", 2, "!")
     if end["next_step"] not in ("", "none") and not told:
         lines += paragraph(end["next_step"], 13, "next")
     return [

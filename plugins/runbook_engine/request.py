@@ -12,7 +12,7 @@ from runbook_engine.approval import requirement
 from runbook_engine.errors import UsageError, nearest
 
 ENGINE_OPTIONS = frozenset(
-    {"mitigation", "confirm", "undo", "undo_step", "resume", "plan_digest", "break_glass"}
+    {"mitigation", "confirm", "undo", "undo_step", "resume", "plan_digest", "break_glass", "override"}
 )
 """Names of the variables by which an operator talks to the engine, the same at every door."""
 
@@ -62,7 +62,22 @@ def check_request(
         # The entry point that is asked what became of a step that was cut off.
         "outcome": (mitigation or {}).get("outcome"),
         "approval": requirement(declared, severity, mitigation) if mitigation else None,
+        "proof": proof_wanted(system),
         "clocks": {k: v for k, v in declared.items() if k.endswith(("_minutes", "_hours"))},
+    }
+
+
+def proof_wanted(system: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `{required, max_age_days}`: whether a change needs a proof, and its greatest age (0 = any)."""
+    said = system.get("proof") or {}
+    if not isinstance(said, Mapping) or not str(said.get("max_age_days", 0)).replace(".", "", 1).isdigit():
+        raise UsageError(
+            f"system.proof is {said!r}.", "write it as {required: true, max_age_days: 30} in the inventory"
+        )
+    return {
+        # Some versions of Ansible hand over the text of what a template says.
+        "required": str(said.get("required", False)).lower() in ("true", "yes", "on", "1"),
+        "max_age_days": float(said.get("max_age_days", 0)),
     }
 
 

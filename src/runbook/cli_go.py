@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runbook_engine import approval, commands
+from runbook_engine import approval, commands, proof
 from runbook_engine.verdict import CODES
 
 from runbook.cli_asked import Asked
@@ -39,14 +39,25 @@ def go(asked: Asked, changing: bool) -> int:
     if not args.apply or plan.stopped or plan.result is None or plan.result["exit"]["name"] != "planned":
         return _finish(asked, plan)
     print_result(asked.console, plan.result, verdict=False)
+    _check_proved(asked, plan.result)
     _check_approved(asked, plan.result)
     if not args.confirm:
         _ask(asked)
     confirmed = {"confirm": asked.system.name, "plan_digest": plan.result["plan"]["digest"]}
-    if args.break_glass:
-        confirmed["break_glass"] = args.break_glass
+    for name in ("break_glass", "override"):
+        if getattr(args, name):
+            confirmed[name] = getattr(args, name)
     request = replace(asked.request, variables={**asked.request.variables, **confirmed})
     return _finish(asked, _execute(asked, request, f"apply: {asked.what}"))
+
+
+def _check_proved(asked: Asked, plan: Mapping[str, Any]) -> None:
+    """Before anybody types a name: the gate would refuse it anyway."""
+    stands = plan["gate"].get("proof") or {}
+    if stands.get("lacking") and not asked.args.override:
+        names = {"system": asked.system.name, "runbook": plan["runbook"]["name"]}
+        refused = proof.refusal(plan["door"], {**stands, **names})
+        raise RefusedError(refused.reason, refused.next_step)
 
 
 def _check_approved(asked: Asked, plan: Mapping[str, Any]) -> None:

@@ -199,6 +199,7 @@ def _changing(command: Parser) -> None:
     )
     command.add_argument("--confirm", metavar="SYSTEM", help="the system's name, where nobody can be asked")
     command.add_argument("--break-glass", metavar="WHY", help="apply without the approval that is needed")
+    command.add_argument("--override", metavar="WHY", help="apply although the runbook is not proved")
     command.add_argument("--no-input", action="store_true", help="ask nothing, as without a terminal")
     command.add_argument("--limit", metavar="HOSTS", default="", help="only these hosts of the group")
     command.add_argument(

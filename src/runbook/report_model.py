@@ -202,6 +202,16 @@ class Report:
             found.append(
                 ("break-glass", f"{who} went on without the approval of a second operator, because: {why}")
             )
+        overridden = (result["gate"] or {}).get("override")
+        if overridden:
+            stands = result["gate"]["proof"]
+            found.append(
+                (
+                    "override",
+                    f"{readable(result['operator'])} went on although this was not proved by a rehearsal "
+                    f"({stands['line']}), because: {overridden}",
+                )
+            )
         lost = (result["lock"] or {}).get("lost")
         if lost:
             found.append(("lock lost", f"The lock of the system was lost during the run: {lost}"))

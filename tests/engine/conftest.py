@@ -146,7 +146,8 @@ class Engine:
             f"roles_path = {':'.join(map(str, roles))}\n"
             f"action_plugins = {self.fixtures}/action_plugins:{self.root}/plugins/action\n"
             f"collections_path = {self.root}/collections\n"
-            "callbacks_enabled = record, warm, strike\nlocalhost_warning = False\nshow_custom_stats = True\n"
+            "callbacks_enabled = record, warm, loaded, strike\n"
+            "localhost_warning = False\nshow_custom_stats = True\n"
             f"stdout_callback = {self.stdout_callback}\nlocal_tmp = {self.folder}/tmp\n"
             f"remote_tmp = {self.folder}/tmp\n"
         )
