@@ -108,6 +108,7 @@ _ON_ONE_SERVER = (
     "faults/",
     "unit/billing/",
     "unit/breach/",
+    "unit/jobs/",
     "unit/restore/test_job.py",
     "unit/restore/test_job_restore.py",
     "unit/restore/test_load.py",

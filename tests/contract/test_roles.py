@@ -35,6 +35,9 @@ EFFECTS = {
     "oncall.runbooks.billing_reconcile": None,
     "oncall.runbooks.audit_review": None,
     "oncall.runbooks.breach_duties": None,
+    "oncall.runbooks.job_health": None,
+    "oncall.runbooks.job_lock_release": "change",
+    "oncall.runbooks.dead_letter_replay": "change",
     "ansible.builtin.assert": None,
     "ansible.builtin.stat": None,
     # It copies to the controller.
