@@ -11,6 +11,16 @@ from typing import Any
 from runbook.catalog_yaml import FileError, Reader, Step
 
 EFFECTS = ("read", "change", "irreversible")
+ROLES = (
+    "on_call",
+    "backend_lead",
+    "data_owner",
+    "infrastructure_owner",
+    "finance_owner",
+    "support_lead",
+    "security",
+)
+"""Who can be called: the roles of escalation, which a system's `contacts` give to people."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +39,29 @@ class Mitigation:
 
 
 @dataclass(frozen=True)
+class Signal:
+    """What triage recognises a runbook's incident by: `when` is jmespath over the findings of the system."""
+
+    name: str
+    when: str
+    means: str
+
+
+@dataclass(frozen=True)
+class Escalation:
+    """Whom to call, and when."""
+
+    role: str
+    when: str
+
+
+@dataclass(frozen=True)
 class Runbook:
-    """One kind of incident; `path` is its playbook, `parameters` those that a diagnosis takes, too."""
+    """One kind of incident; `path` is its playbook, `parameters` those that a diagnosis takes, too.
+
+    diagnosis, causes, rollback: sentences for a person. explains: the runbooks whose signals this incident
+    causes, too. confirm_by_owner: what was assumed where the prose does not say it.
+    """
 
     name: str
     title: str
@@ -41,6 +72,13 @@ class Runbook:
     mitigations: tuple[Mitigation, ...]
     path: Path
     parameters: tuple[dict[str, Any], ...] = ()
+    diagnosis: tuple[str, ...] = ()
+    causes: tuple[str, ...] = ()
+    rollback: tuple[str, ...] = ()
+    escalation: tuple[Escalation, ...] = ()
+    signals: tuple[Signal, ...] = ()
+    explains: tuple[str, ...] = ()
+    confirm_by_owner: tuple[str, ...] = ()
 
     def mitigation(self, name: str) -> Mitigation | None:
         """Return the mitigation called `name`, None when the runbook has none."""
@@ -74,10 +112,25 @@ def read_runbook(path: Path) -> Runbook:
             f"name is {texts['name']!r}",
             f"{runbook_name(path)!r}, like the file of the playbook",
         )
-    symptoms = tuple(_texts(reader, data.get("symptoms", []), [*steps, "symptoms"]))
+
+    def sentences(key: str) -> tuple[str, ...]:
+        return tuple(_texts(reader, data.get(key, []), [*steps, key]))
+
     return Runbook(
         **texts,
-        symptoms=symptoms,
+        symptoms=sentences("symptoms"),
+        diagnosis=sentences("diagnosis"),
+        causes=sentences("causes"),
+        rollback=sentences("rollback"),
+        explains=sentences("explains"),
+        confirm_by_owner=sentences("confirm_by_owner"),
+        escalation=tuple(
+            Escalation(**given) for given in _records(reader, data, [*steps, "escalation"], ("role", "when"))
+        ),
+        signals=tuple(
+            Signal(**given)
+            for given in _records(reader, data, [*steps, "signals"], ("name", "when", "means"))
+        ),
         mitigations=_mitigations(reader, data, steps),
         path=path,
         parameters=_parameters(reader, data, steps),
@@ -99,6 +152,25 @@ def _texts(reader: Reader, value: Any, steps: list[Step]) -> list[str]:
     if not isinstance(value, list):
         raise reader.problem(steps, f"{steps[-1]} is not a list", f"{steps[-1]}: [sentence, ...]")
     return [reader.text_at(item, [*steps, number], "a sentence") for number, item in enumerate(value)]
+
+
+def _records(
+    reader: Reader, data: dict[str, Any], steps: list[Step], keys: tuple[str, ...]
+) -> list[dict[str, str]]:
+    """Return the mappings listed under the last of `steps`, each with all `keys` as texts."""
+    listed = data.get(str(steps[-1]), [])
+    expected = f"[{{{', '.join(keys)}}}, ...]"
+    if not isinstance(listed, list):
+        raise reader.problem(steps, f"{steps[-1]} is not a list", f"{steps[-1]}: {expected}")
+    made = []
+    for number, value in enumerate(listed):
+        here: list[Step] = [*steps, number]
+        given = reader.mapping(value, here, f"a mapping: {', '.join(keys)}")
+        # A comma in a text without quotes ends it, and its rest reads as a key.
+        if strange := sorted(map(str, given.keys() - set(keys))):
+            raise reader.problem(here, f"{strange[0]!r} means nothing here", expected)
+        made.append({key: reader.text_at(given.get(key), [*here, key], f"{key}: a text") for key in keys})
+    return made
 
 
 def _mitigations(reader: Reader, data: dict[str, Any], steps: list[Step]) -> tuple[Mitigation, ...]:

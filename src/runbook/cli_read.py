@@ -154,7 +154,14 @@ def _listed(
         "recovery_minutes": declared.recovery_minutes if declared else None,
         "rpo_hours": declared.rpo_hours if declared else None,
         "symptoms": list(runbook.symptoms),
+        "diagnosis": list(runbook.diagnosis),
+        "causes": list(runbook.causes),
         "mitigations": [asdict(m) for m in runbook.mitigations],
+        "rollback": list(runbook.rollback),
+        "escalation": [asdict(step) for step in runbook.escalation],
+        "signals": [asdict(signal) for signal in runbook.signals],
+        "explains": list(runbook.explains),
+        "confirm_by_owner": list(runbook.confirm_by_owner),
         "last_run": {"run": run["run"], "exit": run["exit"]} if run else None,
     }
 

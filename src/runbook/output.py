@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from runbook.catalog import Catalog
-from runbook.catalog_runbooks import Mitigation, Runbook
+from runbook.catalog_runbooks import Escalation, Mitigation, Runbook
 from runbook.catalog_systems import Declaration, System
 from runbook.output_text import exit_style, seconds
 
@@ -79,13 +79,19 @@ def print_show(console: Console, runbook: Runbook, system: System | None) -> Non
     console.print(Text(runbook.summary))
     if system is not None:
         _print_promise(console, system, declared)
-    _section(console, "When you see", (f"- {symptom}" for symptom in runbook.symptoms))
+    _bullets(console, "When you see", runbook.symptoms)
+    for title, sentences in (("What it measures", runbook.diagnosis), ("Likely causes", runbook.causes)):
+        _bullets(console, title, sentences)
     if runbook.parameters:
         told = [f"- {_parameter(parameter)}" for parameter in runbook.parameters]
         _section(console, "What you can tell it (--param NAME=VALUE)", told)
     console.print(Text("\nWhat it can do, the cheapest first (nothing of it runs unasked)", style="bold"))
     for mitigation in runbook.mitigations:
         _print_mitigation(console, mitigation)
+    _bullets(console, "The way back", runbook.rollback)
+    _bullets(console, "Whom to call", (_call(step, system) for step in runbook.escalation))
+    _bullets(console, "Look there, too: it may be the cause of", runbook.explains)
+    _bullets(console, "The owner has to confirm", runbook.confirm_by_owner)
     _section(console, "Commands", commands(runbook, system), fold=True)
 
 
@@ -96,8 +102,22 @@ def _print_promise(console: Console, system: System, declared: Declaration | Non
     if declared is not None and declared.rpo_hours is not None:
         told.append(f"data loss target {declared.rpo_hours:g} h")
     console.print(Text("; ".join(told)))
-    if system.contacts:
-        console.print(Text("Contacts: " + ", ".join(f"{k} {v}" for k, v in system.contacts.items())))
+
+
+def _call(step: Escalation, system: System | None) -> str:
+    """Return one line of escalation, with who plays that role in `system`."""
+    who = (system.contacts.get(step.role) or "nobody is named in the inventory") if system else ""
+    return f"{step.role}{f' ({who})' if who else ''}: {step.when}"
+
+
+def _bullets(console: Console, title: str, sentences: Iterable[str]) -> None:
+    """Print a section of sentences, nothing when there is none."""
+    if told := list(sentences):
+        console.print(Text(f"\n{title}", style="bold"))
+        rows = Table.grid(padding=(0, 1, 0, 0))
+        for sentence in told:
+            rows.add_row("-", Text(sentence))
+        console.print(Padding(rows, (0, 0, 0, 2)))
 
 
 def _section(console: Console, title: str, lines: Iterable[str], fold: bool = False) -> None:
