@@ -1,4 +1,4 @@
-"""The cleaning platform's own services: the API, and the proxy through which the public comes in."""
+"""The cleaning platform's own services: API, worker, and the proxy through which the public comes in."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ MIGRATIONS = Path(__file__).resolve().parent.parent / "data" / "cleaning_migrati
 
 
 class CleaningServices(Services):
-    """The API and the proxy before it."""
+    """The API, the proxy before it, and the worker beside it."""
 
-    programs: ClassVar = {"api": 8000, "proxy": 8001}
+    programs: ClassVar = {"api": 8000, "proxy": 8001, "worker": 8002}
     public_port = 8443
     project_name = "opt-cleaning"
     env_name = ".env"
@@ -32,7 +32,7 @@ class CleaningServices(Services):
         }
 
     def _program(self, name: str) -> str:
-        return "cleaning_api" if name == "api" else name
+        return f"cleaning_{name}" if name in ("api", "worker") else name
 
     def _more_arguments(self, name: str) -> list[str]:
         return ["--public-port", str(self.ports["public"])] if name == "proxy" else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-NAMES = ("relay", "owl_api", "auth", "tunnel", "cdn", "cleaning_api", "proxy")
+NAMES = ("relay", "owl_api", "auth", "tunnel", "cdn", "cleaning_api", "cleaning_worker", "proxy")
 _FILE = "--env-file"
 
 

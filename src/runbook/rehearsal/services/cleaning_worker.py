@@ -1,0 +1,97 @@
+"""worker of the cleaning platform: takes the scheduler's lock, says that its jobs run, works on the queue.
+
+Its owner's name in the lock is the name of the session that it keeps open as long as it lives. A fault
+{"stuck": true} makes it keep the lock and do nothing, {"fails": text} makes every message a dead letter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import threading
+import time
+from urllib.parse import urlsplit
+
+from runbook.rehearsal.services.postgres_client import DatabaseError, Session
+from runbook.rehearsal.services.web import Service
+
+_PAUSE_S = 0.1
+_LATE_S = 5.0
+_LOCK = """
+UPDATE public.locks SET owner = $1, beat_at = clock_timestamp()
+WHERE name = 'scheduler' AND (owner IS NULL OR owner = $1) RETURNING owner"""
+_BEAT = "UPDATE public.job_heartbeats SET beat_at = clock_timestamp()"
+_TAKE = """
+UPDATE public.jobs SET taken_at = clock_timestamp() WHERE id = (
+  SELECT id FROM public.jobs WHERE done_at IS NULL ORDER BY enqueued_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING id, kind, payload, idempotency_key"""
+_DONE = """
+WITH ran AS (INSERT INTO public.job_runs (idempotency_key) VALUES ($2))
+UPDATE public.jobs SET done_at = clock_timestamp() WHERE id = $1::bigint"""
+_DEAD = """
+WITH gone AS (DELETE FROM public.jobs WHERE id = $1::bigint RETURNING kind, payload, idempotency_key)
+INSERT INTO public.dead_letters (kind, payload, idempotency_key, error)
+SELECT kind, payload, idempotency_key, $2 FROM gone"""
+
+
+class CleaningWorker(Service):
+    """The scheduler and the one worker."""
+
+    name = "worker"
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        super().__init__(options)
+        self.owner = f"cleaning-worker-{os.getpid()}"
+        self._url = urlsplit(self.env.get("DATABASE_URL", ""))
+        self._last = time.monotonic()
+        self._waits = ""
+
+    def check(self) -> None:
+        """Raise when it has done nothing for a while."""
+        if time.monotonic() - self._last > _LATE_S:
+            raise RuntimeError(self._waits or "no round of the scheduler has ended")
+
+    def work(self) -> None:
+        """Do what there is, for ever; what goes wrong is logged once and tried again."""
+        while True:
+            try:
+                self._session()
+            except (DatabaseError, OSError) as error:
+                self._say(str(error))
+                time.sleep(_PAUSE_S)
+
+    def _session(self) -> None:
+        session = Session(self._url, self.owner)
+        with contextlib.closing(session):
+            while True:
+                self._round(session)
+                time.sleep(_PAUSE_S)
+
+    def _round(self, session: Session) -> None:
+        if self.fault.get("stuck"):
+            session.query(_LOCK, self.owner)
+            return
+        if not session.query(_LOCK, self.owner):
+            self._say("waiting for the scheduler lock")
+            return
+        session.query(_BEAT)
+        while taken := session.query(_TAKE):
+            number, _kind, _payload, key = taken[0]
+            if "fails" in self.fault:
+                session.query(_DEAD, number, self.fault["fails"])
+            else:
+                session.query(_DONE, number, key)
+        self._last, self._waits = time.monotonic(), ""
+
+    def _say(self, what: str) -> None:
+        if what != self._waits:
+            self.log("WARNING", what)
+        self._waits = what
+
+
+def run(options: argparse.Namespace) -> None:
+    """Work, and answer how it is."""
+    worker = CleaningWorker(options)
+    threading.Thread(target=worker.work, daemon=True).start()
+    worker.serve()
