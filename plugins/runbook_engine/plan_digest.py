@@ -19,12 +19,15 @@ _MEASURE = re.compile(
 def with_prediction(bound: str, run: str, predicted: Iterable[Mapping[str, Any]]) -> str:
     """Return the digest of a whole plan: `bound` (known before) and the predicted diffs of `run`."""
     told = [
-        [p["name"], p["step"].partition("@")[2], [_normalised(d, run) for d in p["diff"]]] for p in predicted
+        [p["name"], p["step"].partition("@")[2], [comparable(d, run) for d in p["diff"]]] for p in predicted
     ]
     return digest([bound, sorted(told, key=str)])
 
 
-def _normalised(diff: Mapping[str, Any], run: str) -> dict[str, Any]:
-    """A plan and its apply are two runs: names made of the run's id and measured numbers do not count."""
+def comparable(diff: Mapping[str, Any], run: str) -> dict[str, str]:
+    """Return the diff of a step of `run` without what differs between two runs that do the same.
+
+    A plan and its apply are two runs: names made of the run's id and measured numbers do not count.
+    """
     forms = re.compile("|".join(re.escape(form) for form in {run, run.replace("-", "_")}))
     return {key: _MEASURE.sub("N", forms.sub("RUN", str(value))) for key, value in diff.items()}

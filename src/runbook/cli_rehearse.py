@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
-from dataclasses import asdict
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,13 @@ from runbook_engine import record, state
 from runbook_engine.errors import UsageError, nearest
 from runbook_engine.verdict import CODES
 
+from runbook import report_rehearsals
 from runbook.catalog import find_declaration, find_runbook, find_system
 from runbook.live import LiveView
 from runbook.output import make_console
-from runbook.output_text import seconds
-from runbook.project import find_project
-from runbook.report_write import check_path, write, write_junit
+from runbook.output_text import clock, seconds
+from runbook.project import Project, find_project
+from runbook.report_write import check_path, write
 
 _UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]B)", re.IGNORECASE)
@@ -30,9 +34,28 @@ _SCALE_1 = 50e6
 """Bytes of the stand-in's database at scale 1."""
 
 
+@dataclass(frozen=True)
+class _Named:
+    system: str
+    runbook: str
+    recovery_minutes: float | None
+
+
 def rehearse(args: argparse.Namespace) -> int:
-    """`runbook rehearse`: 0 when every stage was proved, 9 when one was not."""
-    wanted = _wanted(args)
+    """`runbook rehearse`: 0 when every stage of every rehearsal was proved, 9 when one was not."""
+    project = find_project(args.project)
+    for path in (args.report, args.junit):
+        if path:
+            check_path(Path(path), report=path == args.report)
+    if args.runbook and not args.all:
+        return _one(args, project)
+    if args.fault:
+        raise UsageError("--fault names a fault of one runbook.", "name SYSTEM and RUNBOOK, too")
+    return _many(args, project)
+
+
+def _one(args: argparse.Namespace, project: Project) -> int:
+    wanted = _wanted(args, project)
     from runbook.rehearsal import isolation  # noqa: PLC0415 - brings the servers of the stand-in with it
     from runbook.rehearsal import rehearse as play  # noqa: PLC0415
 
@@ -60,18 +83,52 @@ def rehearse(args: argparse.Namespace) -> int:
     return 0 if score.passed else CODES["verification_failed"]
 
 
-def _wanted(args: argparse.Namespace) -> Any:
-    """What to rehearse, with every name checked."""
-    project = find_project(args.project)
+def _many(args: argparse.Namespace, project: Project) -> int:
+    """Several rehearsals, each in a process of its own; one line for each, then the table."""
+    from runbook.rehearsal import cases, many  # noqa: PLC0415 - brings the faults with it
+
+    names = [find_system(project, args.system).name] if args.system else cases.systems()
+    known = [(system, name) for system in names for name in cases.names(system)]
+    if args.runbook:
+        known = [(_case_of(args, project).system, args.runbook)]
+    wanted = many.orders(
+        known, every=args.all, control=args.control, abort_each=args.abort_each, undo=args.undo
+    )
+    if not wanted:
+        raise UsageError(f"There is no rehearsal of {args.system}.", "write its cases first")
+    size(args.scale)
+    options = ["--project", str(project.root), "--state", str(state.state_dir(args.state))]
+    options += ["--scale", args.scale, *(["--postgres", args.postgres] if args.postgres else [])]
+    jobs = args.jobs or os.cpu_count() or 1
+    console, began = make_console(stderr=args.json), time.monotonic()
+    console.print(f"{len(wanted)} rehearsals, {min(jobs, len(wanted))} at a time …")
+
+    def say(score: Mapping[str, Any]) -> None:
+        mark, style = ("proved", "green") if score["passed"] else ("FAILED", "bold red")
+        told = report_rehearsals.problem(score)
+        name = report_rehearsals.row(score)[0]
+        console.print(Text.assemble((mark, style), f"  {name}  {told}"), soft_wrap=True)
+
+    scores = many.rehearse_all(wanted, options, jobs, say)
+    passed = sum(1 for score in scores if score["passed"])
+    console.print(report_rehearsals.table(scores))
+    took = clock(time.monotonic() - began)
+    console.print(f"{passed} of {len(scores)} rehearsals proved, in {took}", soft_wrap=True)
+    if args.report:
+        report_rehearsals.write(Path(args.report), scores)
+    if args.junit:
+        report_rehearsals.write_junit(Path(args.junit), scores)
+    if args.json:
+        sys.stdout.write(json.dumps({"rehearsals": scores}, ensure_ascii=False, indent=2) + "\n")
+    return 0 if passed == len(scores) else CODES["verification_failed"]
+
+
+def _case_of(args: argparse.Namespace, project: Project) -> _Named:
+    """Return system, runbook and its declaration, every name checked."""
     runbook = find_runbook(project, args.runbook)
     system = find_system(project, args.system)
     declared = find_declaration(system, runbook)
-    for path in (args.report, args.junit):
-        if path:
-            check_path(Path(path), report=path == args.report)
-    scale = size(args.scale) / _SCALE_1
-    from runbook.rehearsal import cases, stack  # noqa: PLC0415
-    from runbook.rehearsal import rehearse as play  # noqa: PLC0415
+    from runbook.rehearsal import cases  # noqa: PLC0415
 
     known = cases.names(system.name)
     if runbook.name not in known:
@@ -79,20 +136,34 @@ def _wanted(args: argparse.Namespace) -> Any:
             f"There is no rehearsal of {runbook.name} for {system.name}. {nearest(runbook.name, known)}",
             "choose one",
         )
-    faults = [fault.name for fault in cases.find(system.name, runbook.name).symptoms]
+    return _Named(system.name, runbook.name, declared.recovery_minutes)
+
+
+def _wanted(args: argparse.Namespace, project: Project) -> Any:
+    """What to rehearse, with every name checked."""
+    named = _case_of(args, project)
+    scale = size(args.scale) / _SCALE_1
+    from runbook.rehearsal import cases, stack  # noqa: PLC0415
+    from runbook.rehearsal.score import TARGET_S  # noqa: PLC0415
+    from runbook.rehearsal.wanted import Wanted  # noqa: PLC0415
+
+    faults = [fault.name for fault in cases.find(named.system, named.runbook).symptoms]
     if args.fault and args.fault not in faults:
         raise UsageError(
-            f"There is no fault {args.fault!r} of {runbook.name}. {nearest(args.fault, faults)}", "choose one"
+            f"There is no fault {args.fault!r} of {named.runbook}. {nearest(args.fault, faults)}",
+            "choose one",
         )
-    return play.Wanted(
+    return Wanted(
         project,
-        system.name,
-        runbook.name,
+        named.system,
+        named.runbook,
         state.state_dir(args.state),
         args.fault,
         stack.Options(args.postgres, scale),
-        (declared.recovery_minutes or play.TARGET_S / 60) * 60,
+        (named.recovery_minutes or TARGET_S / 60) * 60,
         args.control,
+        args.undo,
+        args.abort_each,
     )
 
 
@@ -106,12 +177,12 @@ def size(text: str) -> float:
 
 def _write_reports(args: argparse.Namespace, score: Any, folder: Path, where: Path) -> Path:
     """Write the report of the run that counts, the applied one, with the stages of the rehearsal."""
+    if args.junit:
+        report_rehearsals.write_junit(Path(args.junit), [asdict(score)])
     report = Path(args.report).absolute() if args.report else folder / "report.html"
     results = [record.read(state.existing_run(where, run)) for run in score.runs]
     applied = [r for r in results if r["mode"] == "apply"] or results
     if not applied:
         return folder / "rehearsal.json"
     write(report, applied[-1], where, rehearsal=asdict(score))
-    if args.junit:
-        write_junit(Path(args.junit), applied[-1])
     return report

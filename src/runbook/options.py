@@ -104,9 +104,10 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         "lock": _lock(commands),
         "report": _report(commands),
         "coverage": _coverage(commands),
+        "proof": _proof(commands),
     }
     for name, command in made.items():
-        _common(command, state=name not in ("show", "lock", "coverage"))
+        _common(command, state=name not in ("lock", "coverage"))
     return parser, made
 
 
@@ -223,13 +224,22 @@ def _rehearse(commands: Any) -> Parser:
     command: Parser = commands.add_parser(
         "rehearse", help="break a stand-in of the system and prove the runbook"
     )
-    command.add_argument("system", metavar="SYSTEM")
-    command.add_argument("runbook", metavar="RUNBOOK")
-    command.add_argument("--scale", metavar="SIZE", default="50MB", help="size of the stand-in's data")
-    command.add_argument("--fault", metavar="NAME", default="", help="what to break (default: the runbook's)")
+    command.add_argument("system", metavar="SYSTEM", nargs="?", help="default: every system")
+    command.add_argument("runbook", metavar="RUNBOOK", nargs="?", help="default: every runbook of it")
+    which = command.add_mutually_exclusive_group()
+    which.add_argument("--fault", metavar="NAME", default="", help="what to break (default: the runbook's)")
+    which.add_argument("--all", action="store_true", help="every fault, one rehearsal each")
+    command.add_argument(
+        "--undo", action="store_true", help="take back whatever can be taken back, and compare"
+    )
+    command.add_argument(
+        "--abort-each", action="store_true", help="kill a run at each changing step, and resume it"
+    )
     command.add_argument(
         "--control", action="store_true", help="first prove that it finds nothing on a healthy system"
     )
+    command.add_argument("--jobs", metavar="N", type=int, help="at the same time (default: one a core)")
+    command.add_argument("--scale", metavar="SIZE", default="50MB", help="size of the stand-in's data")
     command.add_argument("--postgres", metavar="LABEL", help="embedded, system or system-15")
     _outputs(command)
     return command
@@ -257,6 +267,17 @@ def _report(commands: Any) -> Parser:
 def _coverage(commands: Any) -> Parser:
     command: Parser = commands.add_parser("coverage", help="which steps of the prose runbooks are carried")
     command.add_argument("system", metavar="SYSTEM", nargs="?", default="", help="default: every system")
+    return command
+
+
+def _proof(commands: Any) -> Parser:
+    command: Parser = commands.add_parser(
+        "proof", help="what the rehearsals prove, and whether it still holds"
+    )
+    command.add_argument("system", metavar="SYSTEM", nargs="?", default="", help="default: every system")
+    command.add_argument(
+        "--save", action="store_true", help="write it into the project, so that a fresh clone has it"
+    )
     return command
 
 

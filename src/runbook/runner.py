@@ -62,6 +62,7 @@ class Request:
     """One execution of a runbook. `check`: predict, change nothing; `timeout` in seconds, 0 = none.
 
     `given`: the folders that the operator named, `project` and `state`; suggested commands repeat them.
+    `skip_tags`: tasks with one of these tags are left out.
     """
 
     project: Project
@@ -73,6 +74,13 @@ class Request:
     limit: str = ""
     timeout: float = 0
     given: Mapping[str, str] = field(default_factory=dict)
+    skip_tags: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> str:
+        """Options of ansible-playbook beside inventories and variables."""
+        skipped = f" --skip-tags {','.join(self.skip_tags)}" if self.skip_tags else ""
+        return ("--check --diff" if self.check else "--diff") + skipped
 
 
 @dataclass(frozen=True)
@@ -140,7 +148,7 @@ class _Job(threading.Thread):
             inventory=[str(path) for path in self.request.inventories],
             limit=self.request.limit or None,
             extravars=dict(self.request.variables),
-            cmdline="--check --diff" if self.request.check else "--diff",
+            cmdline=self.request.options,
             project_dir=str(self.request.project.root),
             fact_cache_type="none",
             omit_event_data=True,

@@ -99,11 +99,11 @@ def _rehearse(options: argparse.Namespace) -> int:
     from runbook_engine.state import state_dir  # noqa: PLC0415
 
     from runbook.project import find_project  # noqa: PLC0415
-    from runbook.rehearsal import isolation, rehearse, stack  # noqa: PLC0415
+    from runbook.rehearsal import isolation, rehearse, stack, wanted  # noqa: PLC0415
 
     if isolation.available():
         return isolation.run([sys.executable, "-m", "runbook.rehearsal", *sys.argv[1:]])
-    wanted = rehearse.Wanted(
+    asked = wanted.Wanted(
         find_project(),
         options.system,
         options.runbook,
@@ -112,7 +112,7 @@ def _rehearse(options: argparse.Namespace) -> int:
         stack.Options(options.postgres, options.scale),
         control=options.control,
     )
-    score, folder = rehearse.rehearse(wanted, say=_say)
+    score, folder = rehearse.rehearse(asked, say=_say)
     print(score.line(folder / "rehearsal.json"))  # noqa: T201
     return 0 if score.passed else 9
 

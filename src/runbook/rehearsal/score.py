@@ -13,6 +13,8 @@ from pathlib import Path
 KINDS = ("symptom", "failing step", "failing dependency")
 """What a fault breaks: the system, the mitigation while it works, or what the runbook itself relies on."""
 
+TARGET_S = 15 * 60.0
+
 IRREVERSIBLE = "irreversible"
 NOTHING_TO_UNDO = "nothing to take back"
 
@@ -29,11 +31,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Match:
-    """Fidelity: changing steps whose prediction was compared with what they did, and those that differed."""
+    """Fidelity: changing steps whose prediction was compared with what they did, and those that differed.
+
+    by_action: of each module, how many were compared and how many of them matched.
+    """
 
     compared: int = 0
     matched: int = 0
     mismatches: list[str] = field(default_factory=list)
+    by_action: dict[str, list[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,9 @@ class Kill:
 class Score:
     """What a rehearsal showed; `passed` only when every stage that belongs to it did.
 
-    kind: one of KINDS. mitigation: the one that was applied, "" for none. control: nothing was found on the
-    healthy stand-in. detected, recommended: the fault was found, and the right mitigation came first.
+    faults: every fault of this runbook's case. kind: one of KINDS. mitigation: the one that was applied, ""
+    for none. control: nothing was found on the healthy stand-in. detected, recommended: the fault was found,
+    and the right mitigation came first.
     ends: how the applied run had to end (see `cases.base.Symptom`); verified: it did, and outside agrees.
     undone: True or False, IRREVERSIBLE, or NOTHING_TO_UNDO; data_loss: what the mitigation says it loses.
     nothing_left, resumed_repeats_nothing: over all `kills`. recovery_s, target_s: from the alarm to verified.
@@ -78,6 +85,7 @@ class Score:
     runbook: str
     fault: str
     isolation: str
+    faults: list[str] = field(default_factory=list)
     kind: str = KINDS[0]
     mitigation: str = ""
     ends: str = ""
@@ -95,7 +103,7 @@ class Score:
     stages: list[Stage] = field(default_factory=list)
     runs: list[str] = field(default_factory=list)
     passed: bool = False
-    target_s: float = 0.0
+    target_s: float = TARGET_S
     recovery_s: float = 0.0
     loss_window_s: float = 0.0
     loss_rows: int = 0
@@ -130,10 +138,9 @@ class Score:
 def machine() -> str:
     """Return what this machine is, in a few words: a time means nothing without it."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{os.cpu_count()} CPUs {platform.machine()}, {memory:.0f} GiB, {platform.system()} {platform.release()},"
-        f" Python {platform.python_version()}"
-    )
+    kernel = f"{platform.system()} {platform.release()}"
+    cpus = f"{os.cpu_count()} CPUs {platform.machine()}"
+    return f"{cpus}, {memory:.0f} GiB, {kernel}, Python {platform.python_version()}"
 
 
 def _clock(seconds: float) -> str:

@@ -12,7 +12,7 @@ from runbook.catalog import find_system, system_names
 from runbook.project import Project
 from runbook.rehearsal import cases, digest, shapes, stack, store
 from runbook.rehearsal.__main__ import main
-from runbook.rehearsal.rehearse import Score, Stage
+from runbook.rehearsal.score import Score, Stage
 
 ROOT = Path(__file__).resolve().parents[3]
 PROJECT = Project(ROOT, "test")

@@ -9,11 +9,15 @@ one `Symptom` in the case's list. A `Case` lives for one rehearsal, so it may re
 | up and healthy | `healthy` | it returns a phrase (`problem_outside` said "") |
 | control (on request) | `always_fails` | diagnose finds nothing else failing, and recommends nothing |
 | fault | `picture`, `Symptom.inject`, `problem_outside` | somebody outside notices the fault |
-| diagnose | `always_fails` | another finding fails, and of each check in `Symptom.finds` one fails |
+| diagnose | `always_fails` | each check in `Symptom.finds` fails, each in `unsure` could not be measured |
 | recommend | | `Symptom.expects` is the first mitigation advised (`expects=""`: none is) |
 | plan (if there is a mitigation) | `parameters` | predicted; problem and picture are still the same |
-| apply | `parameters`, `loss` | the run ends `verified` |
-| verify | `verified` | it returns no problem |
+| control (on request) | | with its changing steps left out, a run is not verified |
+| apply | `parameters`, `loss`, `Symptom.later` | the run ends as `Symptom.ends` says |
+| predicted = applied | | of each step that changed something, the plan had said so, with its diff |
+| verify (`ends` verified) | `verified` | it returns no problem |
+| left as declared (other `ends`) | `differences` | nothing differs, if the run says so |
+| go on (if `then`) | `Symptom.relief`, `verified` | the run is resumed, or started again, and now verified |
 | undo (if `undoes`) | `Symptom.heal` before it (if `heals_first`) | the run ends `undone` |
 | compare (if `undoes`) | `picture`, `differences` | nothing differs from the picture before the mitigation |
 
@@ -29,7 +33,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from runbook.rehearsal.processes import StandInError
+from runbook.rehearsal.score import KINDS
 from runbook.rehearsal.stack import Stack
+
+Action = Callable[[Stack], None]
+
+ENDS = {
+    "verified": "verified",
+    "not verified": "verification_failed",
+    "refused": "refused",
+    "failed, undone": "failed_undone",
+    "failed": "failed",
+}
+"""How an applied run may have to end, and what its record calls that."""
 
 
 @dataclass(frozen=True)
@@ -37,25 +53,43 @@ class Symptom:
     """One fault, as the people who are called see it.
 
     inject breaks the stack; heal undoes exactly that (None: only the runbook can).
-    expects: the mitigation that is right for it. "" for none: then it is rehearsed only with `finds`, as one
-    that is found and for which this runbook rightly has nothing.
-    asks: the mitigation that a person decides for although it is not advised (then `expects` is "").
-    finds: checks that must be among those that fail.
+    kind: one of score.KINDS.
+    expects: the mitigation that is right for it. "" for none: then it is rehearsed only with `finds` or
+    `unsure`, as one that is found and for which this runbook rightly has nothing.
+    asks: the mitigation that a person decides for although it is not advised (then `expects` is ""), or
+    although another one comes first.
+    finds: checks that must be among those that fail; unsure: among those that could not be measured.
     damages: it changes what the picture shows, so what follows is compared with the picture that has it in.
     undoes: the mitigation is taken back, and the picture has to be as before.
     heals_first: not before the cause is gone, as when traffic goes back to an origin.
+    later: breaks something more when the plan is made, just before it is applied.
+    ends: one of ENDS; in the plan already if `in_plan`. says: words that the reason of that end must have.
+    then: how the operator goes on once `relief` has taken the cause away, `resume` or `again`; it has to end
+    verified. "" where nothing has to follow.
     """
 
     name: str
     describe: str
-    inject: Callable[[Stack], None]
-    heal: Callable[[Stack], None] | None = None
+    inject: Action
+    heal: Action | None = None
+    kind: str = KINDS[0]
     expects: str = ""
     asks: str = ""
     finds: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
     damages: bool = False
     undoes: bool = False
     heals_first: bool = False
+    later: Action | None = None
+    ends: str = "verified"
+    in_plan: bool = False
+    says: str = ""
+    relief: Action | None = None
+    then: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS or self.ends not in ENDS or self.then not in ("", "resume", "again"):
+            raise ValueError(f"{self.name}: no such kind, end or way to go on")
 
     def run(self, what: str, stack: Stack) -> None:
         """Inject (`fault`) or take back (`heal`); raises StandInError where it cannot be taken back."""

@@ -1,0 +1,32 @@
+"""What is to be rehearsed, and how thoroughly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runbook.project import Project
+from runbook.rehearsal import stack
+from runbook.rehearsal.score import TARGET_S
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to rehearse.
+
+    `fault`: "" for the default of the runbook's case. `target_s`: seconds from the alarm to verified that the
+    system promises. `control`: first prove that the runbook finds nothing to do on a healthy stand-in, and
+    that it is not verified without its changes. `undo`: take back whatever can be taken back, also where the
+    fault does not ask for it. `abort_each`: kill runs at each changing step and resume them.
+    """
+
+    project: Project
+    system: str
+    runbook: str
+    state: Path
+    fault: str = ""
+    stack: stack.Options = field(default_factory=stack.Options)
+    target_s: float = TARGET_S
+    control: bool = False
+    undo: bool = False
+    abort_each: bool = False
