@@ -222,14 +222,18 @@ def recovered(found: Mapping[str, Any]) -> bool:
     return back and bool(found.get("passed")) and bool(found.get("recovery_s"))
 
 
+def command(system: str, runbook: str) -> str:
+    """Return the command that proves a runbook for a system with all its faults."""
+    return f"runbook rehearse {system} {runbook} --all"
+
+
 def refusal(door: str | None, stands: Mapping[str, Any]) -> Refused:
     """Return why a change is refused whose runbook stands so (`Standing.as_dict`), and both ways on."""
     system, runbook = stands["system"], stands["runbook"]
     return Refused(
         "proof",
         f"{runbook} is not proved for {system}: {stands['why']}. Nothing was changed.",
-        f"rehearse it: runbook rehearse {system} {runbook} --all; if it cannot wait: "
-        f"{doors.option(door, 'override', WHY)}",
+        f"rehearse it: {command(system, runbook)}; if it cannot wait: {doors.option(door, 'override', WHY)}",
     )
 
 

@@ -10,8 +10,9 @@ In the project's file each path stands once with its hash: it holds proofs of on
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,14 @@ def shipped(root: Path, system: str) -> list[Found]:
 def newest(root: Path, state: Path, systems: Mapping[str, list[str]]) -> Newest:
     """Return the newest rehearsal of every fault; `systems`: the runbooks that each system declares.
 
-    Reading stops when each declared runbook has all the faults that its newest rehearsal knows.
+    Reading stops when each declared runbook has all the faults that its newest rehearsal knows. A damaged
+    file of the project proves nothing; `shipped` says so, here it must not stand in the way of an incident.
     """
     made: Newest = {(system, runbook): {} for system, runbooks in systems.items() for runbook in runbooks}
-    brought = [found for system in systems for found in shipped(root, system)]
+    brought: list[Found] = []
+    for system in systems:
+        with contextlib.suppress(ProofError):
+            brought += shipped(root, system)
     for found in sorted(brought, key=_id, reverse=True):
         _add(made, found)
     seen: Newest = {pair: {} for pair in made}
@@ -101,7 +106,7 @@ def file_of(root: Path, system: str) -> Path:
     return root / "proofs" / f"{system}.json"
 
 
-def save(root: Path, system: str, found: list[Found]) -> Path:
+def save(root: Path, system: str, found: Sequence[Mapping[str, Any]]) -> Path:
     """Write the rehearsals of `system` that the project brings, and return the file.
 
     Their contents must be of the same files: raises ProofError when two of them know a path by two hashes.

@@ -26,13 +26,14 @@ class Declaration:
 
 @dataclass(frozen=True)
 class System:
-    """One system: `folder` is its inventory."""
+    """One system: `folder` is its inventory; `proof_days`: how old a proof may be, 0 = any age."""
 
     name: str
     title: str
     folder: Path
     runbooks: Mapping[str, Declaration]
     contacts: Mapping[str, Any]
+    proof_days: float = 0.0
 
 
 def system_folders(inventories: Path) -> list[Path]:
@@ -87,7 +88,13 @@ def _system(folder: Path, reader: Reader, value: Any) -> System:
         data.get("contacts") or {}, ["system", "contacts"], "contacts: {on_call: text, ...}"
     )
     runbooks = {runbook: _declaration(reader, runbook, given) for runbook, given in declared.items()}
-    return System(name, title, folder, runbooks, contacts)
+    wanted = reader.mapping(
+        data.get("proof") or {}, ["system", "proof"], "proof: {required: true, max_age_days: 30}"
+    )
+    days = reader.number_at(
+        wanted.get("max_age_days"), ["system", "proof", "max_age_days"], "a number of days above 0"
+    )
+    return System(name, title, folder, runbooks, contacts, days or 0.0)
 
 
 def _declaration(reader: Reader, runbook: str, value: Any) -> Declaration:

@@ -20,6 +20,7 @@ from runbook.catalog_runbooks import Runbook
 from runbook.catalog_systems import System
 from runbook.output import commands, make_console, pairs, print_list, print_runs, print_show
 from runbook.project import find_project
+from runbook.proofs import Standings, standings
 
 _LOOK_BACK = 200
 """How many of the newest runs `list` looks through for the last one of each pair."""
@@ -29,9 +30,10 @@ def list_runbooks(args: argparse.Namespace) -> int:
     """`runbook list`: exit 2 when a file could not be read; what is sound is listed all the same."""
     project = find_project(args.project)
     catalog = read_catalog(project)
-    last = _last_runs(state.state_dir(args.state))
+    where = state.state_dir(args.state)
+    last, proofs = _last_runs(where), standings(project, where, catalog.systems)
     if args.json:
-        listed = [_listed(system, runbook, last) for system, runbook in pairs(catalog)]
+        listed = [_listed(system, runbook, last, proofs) for system, runbook in pairs(catalog)]
         _json(
             {
                 "project": str(project.root),
@@ -40,7 +42,7 @@ def list_runbooks(args: argparse.Namespace) -> int:
             }
         )
     else:
-        print_list(make_console(), catalog, last)
+        print_list(make_console(), catalog, last, proofs)
     for problem in catalog.problems:
         sys.stderr.write(f"runbook: {problem}\n")
     return CODES["usage"] if catalog.problems else 0
@@ -55,10 +57,13 @@ def show_runbook(args: argparse.Namespace) -> int:
     system = find_system(project, args.names[0]) if len(args.names) == 2 else _only(project, runbook)
     if system is not None:
         find_declaration(system, runbook)
+    proofs = standings(project, state.state_dir(args.state), [system] if system else [])
     if args.json:
-        _json(_listed(system, runbook, {}) | {"commands": [c for c in commands(runbook, system) if c]})
+        _json(
+            _listed(system, runbook, {}, proofs) | {"commands": [c for c in commands(runbook, system) if c]}
+        )
     else:
-        print_show(make_console(), runbook, system)
+        print_show(make_console(), runbook, system, proofs)
     return 0
 
 
@@ -141,10 +146,14 @@ def _last_runs(where: Path) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def _listed(
-    system: System | None, runbook: Runbook, last: dict[tuple[str, str], dict[str, Any]]
+    system: System | None,
+    runbook: Runbook,
+    last: dict[tuple[str, str], dict[str, Any]],
+    proofs: Standings,
 ) -> dict[str, Any]:
     declared = system.runbooks.get(runbook.name) if system else None
-    run = last.get((system.name if system else "", runbook.name))
+    pair = (system.name if system else "", runbook.name)
+    run, stands = last.get(pair), proofs.get(pair)
     return {
         "system": system.name if system else None,
         "runbook": runbook.name,
@@ -162,6 +171,7 @@ def _listed(
         "signals": [asdict(signal) for signal in runbook.signals],
         "explains": list(runbook.explains),
         "confirm_by_owner": list(runbook.confirm_by_owner),
+        "proof": stands.as_dict() if stands else None,
         "last_run": {"run": run["run"], "exit": run["exit"]} if run else None,
     }
 

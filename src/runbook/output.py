@@ -11,11 +11,14 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
+from runbook_engine import proof
+from runbook_engine.proof import Standing
 
 from runbook.catalog import Catalog
 from runbook.catalog_runbooks import Escalation, Mitigation, Runbook
 from runbook.catalog_systems import Declaration, System
 from runbook.output_text import exit_style, seconds
+from runbook.proofs import STYLE, Standings
 
 _EFFECT_STYLE = {"read": "green", "change": "yellow", "irreversible": "bold red"}
 
@@ -25,26 +28,57 @@ def make_console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
 
 
-def print_list(console: Console, catalog: Catalog, last: Mapping[tuple[str, str], dict[str, Any]]) -> None:
-    """Print every runbook with each system that declares it; `last` holds the newest run of each pair."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
-    for column in ("SYSTEM", "RUNBOOK", "SEVERITY", "TARGET"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("LAST RUN")
-    # One name per line, never broken: it has to be typed.
-    table.add_column("MITIGATIONS", no_wrap=True)
-    for system, runbook in pairs(catalog):
-        declared = system.runbooks.get(runbook.name) if system else None
-        name = system.name if system else "(none)"
-        table.add_row(
-            name,
-            runbook.name,
-            (declared.severity if declared else None) or runbook.severity,
-            target(declared),
-            _last(last.get((name, runbook.name))),
-            "\n".join(m.name for m in runbook.mitigations) or "none",
-        )
-    console.print(table if table.row_count else Text("No runbook here."))
+def print_list(
+    console: Console, catalog: Catalog, last: Mapping[tuple[str, str], dict[str, Any]], proofs: Standings
+) -> None:
+    """Print every runbook with each system that declares it, and below each how it is proved.
+
+    last: the newest run of each pair.
+    """
+    rows = [_row(system, runbook, last) for system, runbook in pairs(catalog)]
+    if not rows:
+        console.print("No runbook here.")
+        return
+    wide = [max(len(cell) for cell in column) + 2 for column in zip(_COLUMNS, *rows, strict=True)]
+    console.print(_line(wide, [Text(name.plain, style="bold") for name in _COLUMNS]))
+    for row, (system, runbook) in zip(rows, pairs(catalog), strict=True):
+        console.print(_line(wide, row))
+        about = Table.grid(padding=(0, 2, 0, 0))
+        about.add_column(no_wrap=True, style="dim")
+        about.add_row("proof", proof_line(proofs, system, runbook))
+        # Text breaks at spaces only: a name has to be typed as it stands.
+        about.add_row("mitigations", Text("  ".join(m.name for m in runbook.mitigations) or "none"))
+        console.print(Padding(about, (0, 0, 0, 2)))
+
+
+_COLUMNS = [Text(name) for name in ("SYSTEM", "RUNBOOK", "SEVERITY", "TARGET", "LAST RUN")]
+
+
+def _row(
+    system: System | None, runbook: Runbook, last: Mapping[tuple[str, str], dict[str, Any]]
+) -> list[Text]:
+    declared = system.runbooks.get(runbook.name) if system else None
+    name = system.name if system else "(none)"
+    severity = (declared.severity if declared else None) or runbook.severity
+    told = [Text(text) for text in (name, runbook.name, severity, target(declared))]
+    return [*told, _last(last.get((name, runbook.name)))]
+
+
+def _line(wide: Iterable[int], cells: Iterable[Text]) -> Text:
+    """One line of a table whose lines have others between them."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    for width, cell in zip(wide, cells, strict=True):
+        line.append_text(cell).append(" " * (width - len(cell)))
+    line.rstrip()
+    return line
+
+
+def proof_line(proofs: Standings, system: System | None, runbook: Runbook) -> Text:
+    """Return how `runbook` is proved for `system`, in the colour of it; without a system nothing is."""
+    stands = proofs.get((system.name, runbook.name)) if system else None
+    if stands is None:
+        return Text("no system declares it, so nothing is proved", style="dim")
+    return Text(stands.line, style=STYLE[stands.state])
 
 
 def pairs(catalog: Catalog) -> list[tuple[System | None, Runbook]]:
@@ -71,14 +105,15 @@ def _last(result: Mapping[str, Any] | None) -> Text:
     return Text(f"{day} {name}", style=exit_style(code))
 
 
-def print_show(console: Console, runbook: Runbook, system: System | None) -> None:
-    """Print what `runbook` measures and can do, and the commands for `system` (None: for any)."""
+def print_show(console: Console, runbook: Runbook, system: System | None, proofs: Standings) -> None:
+    """Print what `runbook` measures and can do, how it is proved, and the commands for `system`."""
     declared = system.runbooks.get(runbook.name) if system else None
     severity = (declared.severity if declared else None) or runbook.severity
     console.print(Text(f"{runbook.name}: {runbook.title}  ({severity})", style="bold"))
     console.print(Text(runbook.summary))
     if system is not None:
         _print_promise(console, system, declared)
+        _print_proof(console, proofs[system.name, runbook.name])
     _bullets(console, "When you see", runbook.symptoms)
     for title, sentences in (("What it measures", runbook.diagnosis), ("Likely causes", runbook.causes)):
         _bullets(console, title, sentences)
@@ -118,6 +153,13 @@ def _bullets(console: Console, title: str, sentences: Iterable[str]) -> None:
         for sentence in told:
             rows.add_row("-", Text(sentence))
         console.print(Padding(rows, (0, 0, 0, 2)))
+
+
+def _print_proof(console: Console, stands: Standing) -> None:
+    console.print(Text(f"Proof: {stands.line}", style=STYLE[stands.state]))
+    if stands.why:
+        console.print(Text(f"  {stands.why}"))
+        console.print(Text(f"  prove it: {proof.command(stands.system, stands.runbook)}"), soft_wrap=True)
 
 
 def _section(console: Console, title: str, lines: Iterable[str], fold: bool = False) -> None:

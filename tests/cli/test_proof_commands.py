@@ -1,11 +1,15 @@
-"""`--override` and the proof, from the command line."""
+"""What the rehearsals prove, and `--override` where they do not, from the command line."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
-from cli_under_test import Cli
+from cli_under_test import ROOT, Cli
+from runbook_engine import proof_store
+from runbook_engine.ids import new_run_id
+from runbook_engine.project_files import Project
 
 from runbook import report_write
 
@@ -20,6 +24,101 @@ def strict(cli: Cli) -> Cli:
     text = declared.read_text()
     declared.write_text(text.replace("  contacts:", "  proof: {required: true}\n  contacts:"))
     return cli
+
+
+LOADED = ("playbooks/file_failure.yml", "inventories/tiny/", "inventories/tiny/hosts.yml")
+
+
+def rehearsed(cli: Cli, fault: str = "bad-word", **changed: Any) -> dict[str, Any]:
+    """Put a rehearsal of the tiny runbook into the state folder, as it is now, and return it."""
+    files = Project(cli.project)
+    found = {
+        "rehearsal": new_run_id(),
+        "system": "tiny",
+        "runbook": "file-failure",
+        "fault": fault,
+        "faults": ["bad-word", "no-file"],
+        "kind": "symptom",
+        "mitigation": "rewrite",
+        "passed": True,
+        "undone": True,
+        "predicted_matches": {"compared": 1, "matched": 1, "mismatches": []},
+        "kills": [{"step": "Write the word"}],
+        "nothing_left": True,
+        "resumed_repeats_nothing": True,
+        "recovery_s": 14.0,
+        "target_s": 300.0,
+        "commit": "a1b2c3d4e5f6",
+        "content": {name: files.hash(name) for name in LOADED},
+    } | changed
+    folder = cli.state / proof_store.FOLDER / found["rehearsal"]
+    folder.mkdir(parents=True)
+    (folder / proof_store.FILE).write_text(json.dumps(found))
+    return found
+
+
+def _edit(cli: Cli) -> None:
+    playbook = cli.project / "playbooks" / "file_failure.yml"
+    playbook.write_text(playbook.read_text() + "# edited\n")
+
+
+def test_proof_list_and_show_say_the_same_line(cli: Cli) -> None:
+    assert cli("proof").returncode == 1
+    rehearsed(cli)
+    some = cli("proof")
+    assert some.returncode == 1
+    assert "incomplete" in some.stdout
+    assert "runbook rehearse tiny file-failure --all" in some.stdout
+    rehearsed(cli, "no-file", recovery_s=20.0)
+    done = cli("proof")
+    assert done.returncode == 0, done.stdout + done.stderr
+    line = cli.json("proof")["runbooks"][0]["line"]
+    assert line.startswith("proved 20")
+    assert line.endswith("at a1b2c3d · 2/2 faults · p95 0:20 of 5:00")
+    for command in (["proof"], ["list"], ["show", "tiny", "file-failure"]):
+        assert line in " ".join(cli(*command).stdout.split()), command
+    assert max(map(len, cli("list").stdout.splitlines())) <= 80
+    _edit(cli)
+    stale = cli("proof")
+    assert stale.returncode == 1
+    assert "changed since it was rehearsed: playbooks/file_failure.yml" in stale.stdout
+    for command in (["list"], ["show", "tiny", "file-failure"]):
+        assert "stale" in cli(*command).stdout, command
+    assert cli.json("list")["runbooks"][0]["proof"]["differs"] == ["playbooks/file_failure.yml"]
+
+
+def test_a_fresh_clone_has_the_proof_that_was_saved(cli: Cli) -> None:
+    nothing = cli("proof", "--save")
+    assert (nothing.returncode, "Nothing is proved for tiny" in nothing.stderr) == (2, True)
+    rehearsed(cli)
+    rehearsed(cli, "no-file")
+    assert cli("proof", "--save").returncode == 0
+    (cli.state).rename(cli.root / "gone")
+    fresh = cli("proof", "tiny", "--json")
+    assert fresh.returncode == 0, fresh.stderr
+    assert [found["fault"] for found in json.loads(fresh.stdout)["runbooks"][0]["rehearsals"]] == [
+        "bad-word",
+        "no-file",
+    ]
+    proof_store.file_of(cli.project, "tiny").write_text("{")
+    damaged = cli("proof")
+    assert damaged.returncode not in (0, 1)
+    assert "runbook proof --save" in damaged.stderr
+    listed = cli("list")
+    assert (listed.returncode, "never rehearsed" in listed.stdout) == (0, True)
+
+
+def test_only_what_holds_is_saved(cli: Cli) -> None:
+    rehearsed(cli)
+    rehearsed(cli, "no-file", passed=False)
+    assert cli("proof", "--save").returncode == 1
+    assert [found["fault"] for found in proof_store.shipped(cli.project, "tiny")] == ["bad-word"]
+
+
+def test_every_runbook_of_the_project_has_a_line(cli: Cli) -> None:
+    told = cli.json("proof", "roost", "--project", str(ROOT))
+    assert {one["runbook"] for one in told["runbooks"]} >= {"database-failure", "stream-outage"}
+    assert all(one["faults"]["all"] >= 3 for one in told["runbooks"])
 
 
 @pytest.mark.slow
