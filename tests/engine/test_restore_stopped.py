@@ -31,7 +31,7 @@ PATTERN = r"app_(?P<timestamp>\d{8}T\d{6}Z)\.(sql|sql\.gz|sql\.zst|dump|tar)"
 SCHEMA = """
 CREATE TABLE users (id bigint PRIMARY KEY, name text);
 INSERT INTO users
-SELECT i, string_agg(md5((i + 7 * n)::text || n), '') FROM generate_series(1, 40000) i, generate_series(1, 4) n
+SELECT i, string_agg(md5(format('%s/%s', i, n)), '') FROM generate_series(1, 40000) i, generate_series(1, 4) n
 GROUP BY i;
 """
 # More than an inspection reads of a backup, less than the backup has.
