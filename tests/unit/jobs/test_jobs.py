@@ -80,6 +80,9 @@ class Jobs:
             "max_dead": 5,
             "dead_after_s": 120.0,
             "name": "scheduler",
+            "channels": [],
+            "window_s": 900.0,
+            "max_failure_ratio": 0.05,
             "state": "replayed",
             "ids": [],
             "kinds": [],
@@ -145,6 +148,24 @@ def test_each_job_the_queue_the_dead_and_the_lock_are_measured(jobs: Jobs) -> No
     assert dead["observed"]["top"][0] == {"kind": "receipt", "error": "provider timed out", "count": 6}
     assert found["job_lock"][0]["status"] == "fail"
     assert found["job_lock"][0]["observed"]["owner_dead"] is True
+
+
+def test_each_channel_is_measured_by_what_failed_lately(jobs: Jobs) -> None:
+    jobs.sql("""INSERT INTO ops.dead (kind, payload, idempotency_key, error, failed_at)
+                SELECT 'mail', '{}', 'm' || i, 'key refused', now() FROM generate_series(1, 3) i""")
+    jobs.sql("""INSERT INTO ops.jobs (kind, payload, idempotency_key, enqueued_at, done_at)
+                SELECT 'text', '{}', 't' || i, now(), now() FROM generate_series(1, 9) i""")
+    channels = [{"name": "email", "kinds": ["mail", "receipt"]}, {"name": "sms", "kinds": ["text"]}]
+    found = jobs.found(channels=channels)
+    failures = {f["observed"]["channel"]: f for f in found["notification_failures"]}
+    # What failed hours ago says nothing of the provider now.
+    assert {name: (f["status"], f["observed"]["failed"]) for name, f in failures.items()} == {
+        "email": ("fail", 3),
+        "sms": ("ok", 0),
+    }
+    assert "3 of 3 messages failed within 15 min; most often: key refused." in failures["email"]["summary"]
+    waits = {f["observed"]["channel"]: f["status"] for f in found["notification_queue"]}
+    assert waits == {"email": "fail", "sms": "ok"}
 
 
 def test_a_heartbeat_from_the_future_is_a_wrong_clock_and_not_fresh(jobs: Jobs) -> None:

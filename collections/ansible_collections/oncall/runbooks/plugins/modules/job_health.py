@@ -39,6 +39,29 @@ options:
     description: Seconds after which an owner of the lock that has no session with the database counts as dead.
     type: float
     default: 120
+  channels:
+    description: Channels of messages that are measured by themselves, by the kinds of their jobs.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: What findings call it, such as V(email).
+        type: str
+        required: true
+      kinds:
+        description: The kinds of job that send by it.
+        type: list
+        elements: str
+        required: true
+  window_s:
+    description: Seconds back to which the failures of a channel are counted.
+    type: float
+    default: 900
+  max_failure_ratio:
+    description: The share of a channel's messages that may fail.
+    type: float
+    default: 0.05
 seealso:
   - module: oncall.runbooks.dead_letter_replay
   - module: oncall.runbooks.job_lock_release
@@ -62,7 +85,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: The checks C(job_heartbeat) (one for each job), C(job_queue), C(job_dead_letters), C(job_lock) (one for each lock that is held).
+  description: The checks C(job_heartbeat) (one for each job), C(job_queue), C(job_dead_letters), C(job_lock) (one for each lock that is held),
+    and of each channel C(notification_failures) and C(notification_queue).
   returned: always
   type: list
   elements: dict

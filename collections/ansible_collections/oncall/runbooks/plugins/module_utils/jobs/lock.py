@@ -23,7 +23,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.batches import (
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError, UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
-from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.tables import Lock
+from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.tables import Lock, composed
 
 _WHAT = "release the scheduler's lock"
 _HOLDERS = """
@@ -67,13 +67,7 @@ class Holder:
 def holders(session: Any, place: Lock) -> List[Holder]:
     """Return who holds which lock."""
     place.check(session)
-    return [Holder(*row) for row in pg.rows(session, _compose(_HOLDERS, place))]
-
-
-def _compose(template: str, place: Lock, **values: Any) -> Any:
-    parts = {name: pg.ident(getattr(place, name)) for name in place.names()}
-    parts.update({name: pg.literal(value) for name, value in values.items()})
-    return pg.raw(template).format(table=place.ident, **parts)
+    return [Holder(*row) for row in pg.rows(session, composed(_HOLDERS, place))]
 
 
 def findings(session: Any, place: Lock, dead_after_s: float) -> List[Dict[str, Any]]:
@@ -123,7 +117,7 @@ def _release(login: pg.Login, params: Mapping[str, Any], place: Lock, holder: Ho
     with closing(write_session(login, params["database"], wait_ms, what=_WHAT, wait_for_disk=True)) as writer:
         values = {"name": holder.lock, "seen": holder.owner, "dead_after": params["dead_after_s"]}
         try:
-            released = pg.value(writer, _compose(_RELEASE, place, **values))
+            released = pg.value(writer, composed(_RELEASE, place, **values))
         except pg.Error as error:
             raise server_error(error, _WHAT, place.place, params["name"]) from None
     if not released:

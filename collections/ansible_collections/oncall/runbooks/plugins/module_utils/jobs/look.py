@@ -7,6 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 from contextlib import closing
+from functools import partial
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
@@ -15,11 +16,12 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import Onca
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
 from ansible_collections.oncall.runbooks.plugins.module_utils.jobs import lock as job_lock
 from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.tables import (
-    Columns,
     DeadLetters,
     Heartbeats,
     Queue,
     Tables,
+    composed,
+    joined,
 )
 
 Finding = Dict[str, Any]
@@ -31,6 +33,17 @@ FROM {table} ORDER BY 1
 _QUEUE = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min({enqueued_at})), 0)::float
 FROM {table} WHERE {done_at} IS NULL
+"""
+_CHANNEL = """
+WITH failed AS (SELECT {dead.error}::text AS error FROM {dead} WHERE {dead.kind}::text = ANY({kinds})
+                AND {dead.failed_at} > clock_timestamp() - make_interval(secs => {window})),
+sent AS (SELECT 1 FROM {queue} WHERE {queue.kind}::text = ANY({kinds})
+         AND {queue.done_at} > clock_timestamp() - make_interval(secs => {window}))
+SELECT (SELECT count(*) FROM failed), (SELECT count(*) FROM sent),
+       coalesce((SELECT left(error, 200) FROM failed GROUP BY error ORDER BY count(*) DESC LIMIT 1), ''),
+       (SELECT count(*) FROM {queue} WHERE {queue.kind}::text = ANY({kinds}) AND {queue.done_at} IS NULL),
+       (SELECT extract(epoch FROM clock_timestamp() - min({queue.enqueued_at}))::float FROM {queue}
+        WHERE {queue.kind}::text = ANY({kinds}) AND {queue.done_at} IS NULL)
 """
 _DEAD = """
 SELECT coalesce({kind}::text, ''), left(coalesce({error}::text, ''), 200), count(*),
@@ -67,6 +80,10 @@ def _measures(tables: Tables, params: Mapping[str, Any]) -> Dict[str, Callable[[
         made["job_queue"] = lambda session: [_queue(session, queue, params["max_wait_s"])]
     if dead:
         made["job_dead_letters"] = lambda session: [_dead(session, dead, params["max_dead"])]
+    if queue and dead:
+        for channel in params["channels"]:
+            look_at = partial(_channel, dead=dead, queue=queue, channel=channel, params=params)
+            made["notification_failures of %s" % channel["name"]] = look_at
     if lock:
         made["job_lock"] = lambda session: job_lock.findings(session, lock, params["dead_after_s"])
     return made
@@ -83,14 +100,35 @@ def _tried(check: str, measure: Callable[[Any], List[Finding]], session: Any) ->
 
 
 def _unknown(check: str, why: str) -> Finding:
-    return finding(check, "unknown", "not measured: %s" % why, observed={"error": why})
+    check, _of, channel = check.partition(" of ")
+    observed = {"error": why, "channel": channel} if channel else {"error": why}
+    return finding(check, "unknown", "not measured: %s" % why, observed=observed)
 
 
-def composed(template: str, place: Columns) -> Any:
-    """Return the statement with the table and its columns in it; a column that is not there is NULL."""
-    parts = {name: getattr(place, name) for name in place.names()}
-    columns = {name: pg.ident(column) if column else pg.raw("NULL") for name, column in parts.items()}
-    return pg.raw(template).format(table=place.ident, **columns)
+def _channel(
+    session: Any, *, dead: DeadLetters, queue: Queue, channel: Mapping[str, Any], params: Mapping[str, Any]
+) -> List[Finding]:
+    """How many of a channel's messages failed lately, and how long the oldest waits."""
+    name, window = channel["name"], params["window_s"]
+    dead.check(session)
+    queue.check(session)
+    statement = joined(_CHANNEL, dead, queue, kinds=channel["kinds"], window=window)
+    failed, sent, error, waiting, oldest = pg.rows(session, statement)[0]
+    ratio = failed / float(failed + sent) if failed else 0.0
+    observed = {"channel": name, "failed": failed, "sent": sent, "ratio": round(ratio, 3), "error": error}
+    text = "%s: %d of %d messages failed within %s" % (name, failed, failed + sent, span(window))
+    text += "; most often: %s." % error if error else "."
+    status = "fail" if ratio > params["max_failure_ratio"] else "ok"
+    expected = "at most %g %%" % (params["max_failure_ratio"] * 100)
+    failures = finding("notification_failures", status, text, observed=observed, expected=expected)
+    late = (oldest or 0.0) > params["max_wait_s"]
+    text = "%s: %d messages wait, the oldest for %s." % (name, waiting, span(oldest or 0.0))
+    observed = {"channel": name, "waiting": waiting, "oldest_s": oldest or 0.0}
+    expected = "at most %s" % span(params["max_wait_s"])
+    waits = finding(
+        "notification_queue", "fail" if late else "ok", text, observed=observed, expected=expected
+    )
+    return [failures, waits]
 
 
 def _heartbeats(session: Any, place: Heartbeats, factor: float) -> List[Finding]:
@@ -150,10 +188,15 @@ def span(seconds: float) -> str:
 
 
 def health_spec() -> Dict[str, Any]:
-    """Return the thresholds of a diagnosis."""
+    """Return the thresholds of a diagnosis, and the channels that are measured by themselves."""
+    kinds = {"type": "list", "elements": "str", "required": True}
+    channel = {"name": {"type": "str", "required": True}, "kinds": kinds}
     return {
         "stale_factor": {"type": "float", "default": 2},
         "max_wait_s": {"type": "float", "default": 600},
         "max_dead": {"type": "int", "default": 10},
         "dead_after_s": {"type": "float", "default": 120},
+        "channels": {"type": "list", "elements": "dict", "default": [], "options": channel},
+        "window_s": {"type": "float", "default": 900},
+        "max_failure_ratio": {"type": "float", "default": 0.05},
     }

@@ -20,7 +20,12 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.batches import (
     write_session,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError, VerificationError
-from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.tables import Columns, DeadLetters, Queue
+from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.tables import (
+    DeadLetters,
+    Queue,
+    composed,
+    joined,
+)
 
 MODULE_ROLE = "oncall.runbooks.jobs"
 _WHAT = "queue dead letters again"
@@ -154,7 +159,7 @@ class _Replay:
 
     def _queue(self, reader: Any, *, check_mode: bool) -> Dict[str, Any]:
         choice = Choice.from_params(self.params)
-        rows = pg.rows(reader, self._compose(_LETTERS, self.dead))
+        rows = pg.rows(reader, composed(_LETTERS, self.dead))
         chosen = [letter for letter in (Letter(*row) for row in rows) if choice.means(letter)]
         reasons = {letter.id: letter.left_alone(choice) for letter in chosen}
         good = [letter for letter in chosen if not reasons[letter.id]]
@@ -220,18 +225,8 @@ class _Replay:
         wait_ms = self.params["timeout"] * 1000
         return write_session(self.login, self.params["database"], wait_ms, what=_WHAT, wait_for_disk=True)
 
-    def _compose(self, template: str, place: Columns, **values: Any) -> Any:
-        parts = _columns(place)
-        parts.update({name: pg.literal(value) for name, value in values.items()})
-        return pg.raw(template).format(table=place.ident, **parts)
-
     def _joined(self, template: str, **values: Any) -> Any:
-        """The statement over both tables: `{dead}` stands for one, `{queue.kind}` for a column."""
-        parts = {"dead": self.dead.ident, "queue": self.queue.ident}
-        for word, place in (("dead", self.dead), ("queue", self.queue)):
-            parts.update({"%s_%s" % (word, name): made for name, made in _columns(place).items()})
-        parts.update({name: pg.literal(value) for name, value in values.items()})
-        return pg.raw(re.sub(r"\{(dead|queue)\.(\w+)\}", r"{\1_\2}", template)).format(**parts)
+        return joined(template, self.dead, self.queue, **values)
 
     def _taken_back_by(self, error: Any) -> Any:
         if self.ledger:
@@ -266,11 +261,6 @@ class _Replay:
         if self.ledger:
             result["undo"] = self._undo()
         return result
-
-
-def _columns(place: Columns) -> Dict[str, Any]:
-    named = {name: getattr(place, name) for name in place.names()}
-    return {name: pg.ident(column) if column else pg.raw("NULL") for name, column in named.items()}
 
 
 def _shown(letter: Letter) -> Dict[str, Any]:

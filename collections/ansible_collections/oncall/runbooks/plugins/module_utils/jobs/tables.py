@@ -6,8 +6,9 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import re
 from dataclasses import dataclass, fields
-from typing import Any, Dict, List, Mapping, Optional, Type, TypeVar
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, TypeVar
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.relation import (
@@ -132,6 +133,27 @@ class Tables:
             DeadLetters.from_option(params.get("dead_letters")),
             Lock.from_option(params.get("lock")),
         )
+
+
+def composed(template: str, place: Columns, **values: Any) -> Any:
+    """Return a statement: `{table}`, its columns by their option (NULL for one that is not there), values."""
+    parts = dict(_columns(place), **{name: pg.literal(value) for name, value in values.items()})
+    return pg.raw(template).format(table=place.ident, **parts)
+
+
+def joined(template: str, dead: DeadLetters, queue: Queue, **values: Any) -> Any:
+    """Return a statement over both tables: `{dead}` stands for one, `{queue.kind}` for a column."""
+    parts = {"dead": dead.ident, "queue": queue.ident}
+    places: Tuple[Tuple[str, Columns], ...] = (("dead", dead), ("queue", queue))
+    for word, place in places:
+        parts.update({"%s_%s" % (word, name): made for name, made in _columns(place).items()})
+    parts.update({name: pg.literal(value) for name, value in values.items()})
+    return pg.raw(re.sub(r"\{(dead|queue)\.(\w+)\}", r"{\1_\2}", template)).format(**parts)
+
+
+def _columns(place: Columns) -> Dict[str, Any]:
+    named = {name: getattr(place, name) for name in place.names()}
+    return {name: pg.ident(column) if column else pg.raw("NULL") for name, column in named.items()}
 
 
 def argument_spec() -> Dict[str, Any]:
