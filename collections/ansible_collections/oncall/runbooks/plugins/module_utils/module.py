@@ -19,12 +19,16 @@ class Run(Protocol):
         """Do it (or predict it in check mode) and return the module's result."""
 
 
-def run_module(spec: Dict[str, Any], run: Run, **rules: Any) -> None:
-    """Validate the options by `spec` and `rules` (as AnsibleModule takes them), `run`, and exit."""
+def run_module(spec: Dict[str, Any], run: Run, *, proves_unchanged: bool = False, **rules: Any) -> None:
+    """Validate the options by `spec` and `rules` (as AnsibleModule takes them), `run`, and exit.
+
+    `proves_unchanged`: every error of this module that does not say `changed` left everything as it was.
+    """
     module = AnsibleModule(argument_spec=spec, supports_check_mode=True, **rules)
     try:
         result = run(module.params, check_mode=module.check_mode)
     except OncallError as exc:
         undo = {"undo": exc.undo} if exc.undo else {}
-        module.fail_json(msg=exc.message, error=exc.as_dict(), changed=exc.changed, **undo)
+        proof = {"left_unchanged": not exc.changed} if proves_unchanged else {}
+        module.fail_json(msg=exc.message, error=exc.as_dict(), changed=exc.changed, **undo, **proof)
     module.exit_json(**result)

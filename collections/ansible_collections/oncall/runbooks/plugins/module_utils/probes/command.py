@@ -28,6 +28,13 @@ class Completed:
     err: str
 
 
+class TooLateError(UnreachableError):
+    """The program did not end in time, and was ended; `said` is what it had told by then."""
+
+    kind = "timeout"
+    said = ""
+
+
 class CommandMissingError(OncallError):
     """The program is not installed, or not on PATH."""
 
@@ -42,13 +49,14 @@ def run(
     merge: bool = False,
     prepare: Optional[Callable[[], None]] = None,
     environment: Optional[Mapping[str, str]] = None,
+    folder: Optional[str] = None,
 ) -> Completed:
     """Run `argv` without a shell for at most `timeout` seconds.
 
     Only the end of the output is kept, so a program that never stops talking cannot fill the memory.
     `merge` puts stderr into `out`, in the order written. `prepare` runs in the child before the program.
-    `environment` replaces this process's own.
-    Raises CommandMissingError, or UnreachableError when the time is over (its whole process group is ended).
+    `environment` replaces this process's own; `folder` is where it is started.
+    Raises CommandMissingError, or TooLateError when the time is over (its whole process group is ended).
     """
     try:
         child = subprocess.Popen(
@@ -58,6 +66,7 @@ def run(
             stderr=subprocess.STDOUT if merge else subprocess.PIPE,
             env=dict(os.environ if environment is None else environment, LC_ALL="C"),
             start_new_session=True,
+            cwd=folder,
             preexec_fn=prepare,  # noqa: PLW1509 - changes the child's user, and is given by no threaded caller
         )
     except FileNotFoundError:
@@ -71,12 +80,13 @@ def run(
         child.wait(timeout)
     except subprocess.TimeoutExpired:
         _end(child)
-        raise UnreachableError(
+        late = TooLateError(
             "run %s" % " ".join(argv[:4]),
             got="no answer within %g s" % timeout,
             next_step="run it by hand on the host and see what it waits for",
-            kind="timeout",
-        ) from None
+        )
+        late.said = "".join(reader.text() for reader in readers)
+        raise late from None
     texts = [reader.text() for reader in readers]
     return Completed(child.returncode, texts[0], "" if merge else texts[1])
 
