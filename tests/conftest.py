@@ -109,6 +109,7 @@ _ON_ONE_SERVER = (
     "unit/billing/",
     "unit/breach/",
     "unit/jobs/",
+    "unit/redis_store/",
     "unit/restore/test_job.py",
     "unit/restore/test_job_restore.py",
     "unit/restore/test_load.py",

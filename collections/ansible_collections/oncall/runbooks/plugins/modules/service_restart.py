@@ -35,6 +35,12 @@ options:
     description: When given, the service is PostgreSQL, and well only when a query in this database is answered.
     type: str
     default: ""
+  redis:
+    description:
+      - The service is Redis at O(login_host) and O(login_port), and well only when it answers and has read its data.
+      - Only O(login_user) and O(login_password) of the other login options count then.
+    type: bool
+    default: false
   precheck:
     description: Command that has to succeed before anything is stopped, such as a check of the configuration.
     type: list
@@ -120,6 +126,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.health imp
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.restart import (
     always_healthy,
     postgres_predicate,
+    redis_predicate,
     restart_service,
 )
 
@@ -128,6 +135,8 @@ def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """Restart the service that `params` name and return the module's result."""
     provider = choose_provider(params["runtime"], timeout=10.0, log_path=params["log_path"])
     healthy = health_predicate(params["health"]) if params["health"] else always_healthy
+    if params["redis"]:
+        healthy = redis_predicate(params)
     if params["database"]:
         healthy = postgres_predicate(Login.from_params(params, "oncall-restart"), params["database"])
     return restart_service(provider, healthy, params, check_mode=check_mode)
@@ -140,6 +149,7 @@ def main() -> None:
         runtime={"type": "dict", "options": RUNTIME_SPEC, "required": True},
         log_path={"type": "path", "default": ""},
         database={"type": "str", "default": ""},
+        redis={"type": "bool", "default": False},
         health={"type": "dict", "options": HEALTH_SPEC},
         precheck={"type": "list", "elements": "str", "default": []},
         recreate={"type": "bool", "default": False},

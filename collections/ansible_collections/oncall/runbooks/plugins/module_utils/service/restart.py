@@ -17,6 +17,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.command imp
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim import write_evidence
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub import scrub, scrub_people
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.server import any_session
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import Login as RedisLogin
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import session as redis_session
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import (
     Provider,
     ServiceError,
@@ -25,6 +27,10 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.base impor
 
 MAX_EVIDENCE = 256 * 1024
 _PRECHECK_TIMEOUT = 20.0
+_REDIS_LOSS = (
+    "what a server that still runs has not written to disk: it does that when it is asked to stop, unless it "
+    "keeps nothing on disk; a server that is down has nothing more to lose"
+)
 #: returns an empty text when the service serves its clients, otherwise the reason why not
 Predicate = Callable[[], str]
 
@@ -53,6 +59,8 @@ def restart_service(
         )
     _precheck(params.get("precheck") or [], before)
     result = _predicted(provider, before, recreate)
+    if params.get("redis"):
+        result["prediction"]["data_loss"] = _REDIS_LOSS
     if check_mode:
         return result
     result["evidence"] = [capture_log(provider, params)]
@@ -195,6 +203,21 @@ def postgres_predicate(login: Login, database: str) -> Predicate:
                 rows(session, "SELECT 1")
         except OncallError as exc:
             return exc.message
+        return ""
+
+    return healthy
+
+
+def redis_predicate(params: Mapping[str, Any]) -> Predicate:
+    """Return the predicate: Redis answers a login and PING, and so has read its data."""
+
+    def healthy() -> str:
+        try:
+            with redis_session(RedisLogin.from_params(params), timeout=2) as client:
+                client.call("PING")
+        except OncallError as exc:
+            # It runs, and writes wait for a snapshot or for memory: no restart helps with that.
+            return "" if exc.kind == "misconf" else exc.message
         return ""
 
     return healthy
