@@ -170,12 +170,8 @@ options:
     )
 
     # What runs the one service of a module.
-    RUNTIME: str = r"""
+    PLATFORM: str = r"""
 options:
-  log_path:
-    description: Log file of a server of kind V(process). Default is the file its standard error goes to.
-    type: path
-    default: ""
   runtime:
     description: What runs the service.
     type: dict
@@ -184,6 +180,17 @@ options:
         description: Folder of C(pg_ctl). Default is the running server's own.
         type: path
 """ + indent(_RUNTIME, " " * 6)
+
+    # The same for a service that may be a PostgreSQL server of kind C(process).
+    RUNTIME: str = (
+        PLATFORM
+        + r"""
+  log_path:
+    description: Log file of a server of kind V(process). Default is the file its standard error goes to.
+    type: path
+    default: ""
+"""
+    )
 
     # How the one service of a module answers.
     HEALTH: str = r"""
