@@ -108,6 +108,7 @@ _ON_ONE_SERVER = (
     "faults/",
     "unit/billing/",
     "unit/breach/",
+    "unit/deploy/",
     "unit/jobs/",
     "unit/redis_store/",
     "unit/restore/test_job.py",

@@ -36,10 +36,10 @@ _ADVICE = {
     "diverged": "call the Backend Lead: which of the two is right cannot be told from here",
 }
 _IN_THE_WAY = """
-SELECT format('%s (process %s, %s s, %s)', coalesce(nullif(application_name, ''), usename), pid,
+SELECT format('%%s (process %%s, %%s s, %%s)', coalesce(nullif(application_name, ''), usename), pid,
               round(extract(epoch FROM now() - xact_start)), state)
 FROM pg_stat_activity
-WHERE datname = current_database() AND pid <> pg_backend_pid()
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
   AND now() - xact_start > make_interval(secs => %s) ORDER BY xact_start
 """
 
@@ -151,7 +151,7 @@ def _predicted(seen: _Look, params: Mapping[str, Any]) -> Dict[str, Any]:
         "destructive": _destructive(seen),
         "prediction": {
             "summary": "%s %s applied once, by %s"
-            % (names(pending), "are" if len(pending) > 1 else "is", " ".join(params["command"])),
+            % (names(pending), "are" if len(pending) > 1 else "is", _tool(params)),
             "in_the_way": _in_the_way(params),
             "lock_timeout_s": params["lock_timeout"],
             "duration_s": None,
@@ -179,6 +179,11 @@ def _nothing(result: Dict[str, Any], why: str) -> Dict[str, Any]:
         "diff": {"before": "", "after": ""},
         "prediction": {"summary": "nothing is to be applied: %s" % why, "data_loss": "none"},
     }
+
+
+def _tool(params: Mapping[str, Any]) -> str:
+    """Return the command for a sentence: some tools are given a whole URL."""
+    return scrub_people(" ".join(params["command"]), [params["login_password"] or ""])
 
 
 def _in_the_way(params: Mapping[str, Any]) -> List[str]:
@@ -248,7 +253,7 @@ def _failed(before: _Look, after: _Look, params: Mapping[str, Any], ended: str, 
     made = UpgradeError if ended else VerificationError
     error = made(
         "apply migrations",
-        on=" ".join(params["command"]),
+        on=_tool(params),
         got="%s; %s; still pending: %s%s"
         % (
             ended or "it ended well",
