@@ -32,11 +32,14 @@ class ActionModule(ControllerAction):
 
     def act(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         """Measure, and again while something fails and there is time left."""
-        outside, cdn, wait = options.pop("outside") or [], options.pop("cdn"), options.pop("wait")
-        deadline = time.monotonic() + wait
+        outside, cdn = options.pop("outside") or [], options.pop("cdn")
+        wait, steady = options.pop("wait"), options.pop("steady")
+        deadline, good = time.monotonic() + wait, 0
         while True:
             result = self._measured(options, outside, cdn, task_vars)
-            if _settled(result) or time.monotonic() >= deadline:
+            good = good + 1 if _settled(result) else 0
+            enough = good >= steady or (not good and time.monotonic() >= deadline)
+            if enough or result.get("failed") or result.get("unreachable"):
                 return result
             time.sleep(_PAUSE)
 

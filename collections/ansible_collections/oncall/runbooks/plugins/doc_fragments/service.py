@@ -119,6 +119,42 @@ options:
             description: How far back. 0 means that it is not read.
             type: float
             default: 15
+      ready:
+        description:
+          - Its own readiness address, as the host sees it, for a service that says there what it stands on. It is ready only
+            when the status is right and every field is there and V(true), whatever the status says.
+        type: dict
+        suboptions:
+          url:
+            description: URL that is asked. Redirects are not followed.
+            type: str
+            required: true
+          status:
+            description: Statuses that are right. The body is read whatever the status is.
+            type: list
+            elements: int
+            default: [200]
+          timeout:
+            description: Seconds for the whole answer.
+            type: float
+            default: 3
+          database:
+            description: Key in the body that says whether its database is connected. Empty means that none does.
+            type: str
+            default: db_connected
+          migrations:
+            description: Key in the body that says whether the migrations are current. Empty means that none does.
+            type: str
+            default: migrations_current
+          others:
+            description: Other keys in the body that have to be V(true).
+            type: list
+            elements: str
+            default: []
+          hints:
+            description: What to do when a key is V(false), by key; it is said in the finding.
+            type: dict
+            default: {}
       settings:
         description: Settings that it needs. Only presence and length are ever told.
         type: list

@@ -13,7 +13,8 @@ short_description: Measure every service of a host, and the host, in one round t
 version_added: 0.1.0
 description:
   - For each service measures whether it runs (state, restarts, exit code, out of memory, frozen, restart loop, missing),
-    whether it answers as it should, what its log complains of, and whether it runs with the settings it needs.
+    whether it answers as it should and says to be ready, what its log complains of, and whether it runs with the settings
+    it needs.
   - Measures disk, inodes, memory and load of the host as M(oncall.runbooks.host_health) does.
   - All probes run at the same time, each with its own time limit. One that hangs becomes a finding, never a hang.
   - No value of a setting and no secret of a log is ever returned.
@@ -34,6 +35,9 @@ options:
     choices:
       - service_runtime
       - service_health
+      - service_ready
+      - database_connected
+      - migrations_current
       - service_log
       - service_settings
       - tunnel_connections
@@ -62,6 +66,12 @@ options:
       - Seconds to measure again and again until nothing fails, as after a restart. The last measurement is returned.
     type: float
     default: 0
+  steady:
+    description:
+      - How many measurements in a row have to be without a failure. With V(1) the first that is good ends the waiting. A
+        service that comes up and falls down again does not pass a higher number.
+    type: int
+    default: 1
 """
 
 EXAMPLES = r"""
@@ -155,6 +165,7 @@ def main() -> None:
         "private_dir": {"type": "path", "default": ""},
         "timeout": {"type": "float", "default": 3.0},
         "wait": {"type": "float", "default": 0.0},
+        "steady": {"type": "int", "default": 1},
         "outside": OUTSIDE_SPEC,
     }
     run_module(spec, run)

@@ -11,6 +11,12 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.http import Answer
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.readiness import (
+    READY_CHECKS,
+    READY_SPEC,
+    checks_of,
+    measure_ready,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runtime import measure_runtime
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.service_log import measure_service_log
@@ -27,7 +33,14 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.health imp
     health_sentence,
 )
 
-CHECKS = ("service_runtime", "service_health", "service_log", "service_settings", "tunnel_connections")
+CHECKS = (
+    "service_runtime",
+    "service_health",
+    *READY_CHECKS,
+    "service_log",
+    "service_settings",
+    "tunnel_connections",
+)
 # A provider's own time limit has to end before its probe's, so that its reason is told instead of "late".
 GRACE = 1.0
 
@@ -36,6 +49,7 @@ SERVICE_SPEC: Dict[str, Any] = {
     "part": {"type": "str", "required": True},
     "runtime": {"type": "dict", "options": RUNTIME_SPEC, "required": True},
     "health": {"type": "dict", "options": HEALTH_SPEC},
+    "ready": {"type": "dict", "options": READY_SPEC},
     "connections": {
         "type": "dict",
         "options": {
@@ -97,6 +111,10 @@ def _probes(service: Mapping[str, Any], provider: Provider, timeout: float) -> I
         )
         more = max(0.0, service["health"]["timeout"] - timeout)
         yield probe(names, partial(measure_service_health, service), "fail", more)
+    if service.get("ready"):
+        ready = service["ready"]
+        more = max(0.0, ready["timeout"] - timeout)
+        yield probe(checks_of(ready), partial(measure_ready, ready), "fail", more)
     if service.get("settings"):
         path = env_file_of(service["runtime"])
         yield probe(("service_settings",), partial(measure_settings, provider, path, service["settings"]))
