@@ -30,6 +30,10 @@ from runbook.report_write import check_path, write
 
 _UNITS = {"KB": 1e3, "MB": 1e6, "GB": 1e9}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMG]B)", re.IGNORECASE)
+_MADE_OF = {
+    "embedded": "embedded processes; --tier docker for containers",
+    "docker": "containers of an engine of its own",
+}
 _SCALE_1 = 50e6
 """Bytes of the stand-in's database at scale 1."""
 
@@ -59,12 +63,14 @@ def _one(args: argparse.Namespace, project: Project) -> int:
     from runbook.rehearsal import isolation  # noqa: PLC0415 - brings the servers of the stand-in with it
     from runbook.rehearsal import rehearse as play  # noqa: PLC0415
 
+    if args.tier == "docker" and isolation.tier() != args.tier:
+        return _in_containers(args.tier)
     if isolation.available():
         # Again in namespaces of its own: no port, mount or process of the rehearsal is left or seen outside.
         return isolation.run([sys.executable, "-m", "runbook.cli", *sys.argv[1:]])
     console = make_console(stderr=args.json)
     # Servers and data take a while: silence would look like hanging.
-    console.print(f"starting the stand-in of {args.system} …")
+    console.print(f"starting the stand-in of {args.system} ({_MADE_OF[isolation.tier()]}) …")
 
     def observer(phase: str) -> LiveView:
         console.rule(f"{args.system} · {args.runbook} · {phase}", align="left", characters="-")
@@ -83,6 +89,18 @@ def _one(args: argparse.Namespace, project: Project) -> int:
     return 0 if score.passed else CODES["verification_failed"]
 
 
+def _in_containers(tier: str) -> int:
+    from runbook.rehearsal import isolation  # noqa: PLC0415
+    from runbook.rehearsal.processes import StandInError  # noqa: PLC0415
+
+    try:
+        return isolation.run([sys.executable, "-m", "runbook.cli", *sys.argv[1:]], tier)
+    except StandInError as error:
+        raise UsageError(
+            f"There are no containers here: {error}.", "rehearse without --tier docker"
+        ) from None
+
+
 def _many(args: argparse.Namespace, project: Project) -> int:
     """Several rehearsals, each in a process of its own; one line for each, then the table."""
     from runbook.rehearsal import cases, many  # noqa: PLC0415 - brings the faults with it
@@ -98,7 +116,13 @@ def _many(args: argparse.Namespace, project: Project) -> int:
         raise UsageError(f"There is no rehearsal of {args.system}.", "write its cases first")
     size(args.scale)
     options = ["--project", str(project.root), "--state", str(state.state_dir(args.state))]
-    options += ["--scale", args.scale, *(["--postgres", args.postgres] if args.postgres else [])]
+    options += [
+        "--tier",
+        args.tier,
+        "--scale",
+        args.scale,
+        *(["--postgres", args.postgres] if args.postgres else []),
+    ]
     jobs = args.jobs or os.cpu_count() or 1
     console, began = make_console(stderr=args.json), time.monotonic()
     console.print(f"{len(wanted)} rehearsals, {min(jobs, len(wanted))} at a time …")

@@ -241,6 +241,12 @@ def _rehearse(commands: Any) -> Parser:
     command.add_argument("--jobs", metavar="N", type=int, help="at the same time (default: one a core)")
     command.add_argument("--scale", metavar="SIZE", default="50MB", help="size of the stand-in's data")
     command.add_argument("--postgres", metavar="LABEL", help="embedded, system or system-15")
+    command.add_argument(
+        "--tier",
+        choices=("embedded", "docker"),
+        default="embedded",
+        help="processes, which need no right (default), or containers of an engine of its own, as root",
+    )
     _outputs(command)
     return command
 

@@ -3,6 +3,9 @@
 Inside, the production's ports are free, a small disk can be mounted and filled, and everything that was
 started ends with the first process of the namespace, however that dies. Elsewhere rehearsals run as plain
 processes on free ports.
+
+There are two tiers. `embedded` needs no right and no engine: the system's parts are processes. `docker` is
+for root on a machine with an engine's programs: the same parts are containers of an engine of its own.
 """
 
 from __future__ import annotations
@@ -20,9 +23,12 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from runbook.rehearsal import engine_view
 from runbook.rehearsal.processes import StandInError, die_with_parent
 
 _MARK = "ONCALL_REHEARSAL_ISOLATION"
+_TIER = "ONCALL_REHEARSAL_TIER"
+TIERS = ("embedded", "docker")
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 0x1
 
 
@@ -31,11 +37,24 @@ def mode() -> str:
     return "namespace" if os.environ.get(_MARK) == "namespace" else "processes"
 
 
-def _unshare(command: Sequence[str]) -> list[str]:
-    flags = ["--user", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--keep-caps"]
+def tier() -> str:
+    """Return what the parts of a stack are here: `docker` inside a namespace made for it, else `embedded`."""
+    return os.environ.get(_TIER, TIERS[0]) if mode() == "namespace" else TIERS[0]
+
+
+def described() -> str:
+    """Return in one phrase what a rehearsal runs on here, for its score."""
+    return "containers" if tier() == "docker" else mode()
+
+
+def _unshare(command: Sequence[str], tier: str = TIERS[0]) -> list[str]:
+    flags = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if tier == "docker":
+        # An engine mounts and makes devices: that takes the machine's own root.
+        return ["unshare", *flags, "--", *command]
     # PostgreSQL refuses uid 0, so root becomes an ordinary user that still owns root's files.
     who = ["--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else ["--map-current-user"]
-    return ["unshare", *flags, *who, "--", *command]
+    return ["unshare", "--user", *flags, "--keep-caps", *who, "--", *command]
 
 
 @cache
@@ -47,15 +66,20 @@ def available() -> bool:
     return subprocess.run(_unshare(probe), capture_output=True, check=False).returncode == 0
 
 
-def run(command: Sequence[str]) -> int:
+def run(command: Sequence[str], tier: str = TIERS[0]) -> int:
     """Run `command` isolated as well as this machine can, and return its exit status.
 
     Where namespaces are not available the command runs as it is. It dies with this process either way;
-    SIGTERM is passed on to it.
+    SIGTERM is passed on to it. tier: see TIERS; raises StandInError where `docker` cannot be had.
     """
+    inside = [sys.executable, "-m", "runbook.rehearsal", "inside", "--", *command]
+    if tier == "docker":
+        engine_view.require()
+        os.environ[_TIER] = tier
+        with engine_view.control_group():
+            return _run_and_forward(_unshare(inside, tier), first_child=True)
     if not available():
         return _run_and_forward(list(command), first_child=False)
-    inside = [sys.executable, "-m", "runbook.rehearsal", "inside", "--", *command]
     return _run_and_forward(_unshare(inside), first_child=True)
 
 
@@ -90,6 +114,8 @@ def be_init(command: Sequence[str]) -> int:
     """Be the first process of a namespace: bring loopback up, run `command`, collect every orphan's end."""
     loopback_up()
     environment = {**os.environ, _MARK: "namespace"}
+    if environment.get(_TIER) == "docker":
+        engine_view.make()
     # The uid inside has no entry in the password file, so nobody can look up its name or home.
     environment.setdefault("USER", "rehearsal")
     environment.setdefault("LOGNAME", environment["USER"])

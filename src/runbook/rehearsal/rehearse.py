@@ -64,7 +64,7 @@ def rehearse(
 
 def _blank(wanted: Wanted, case: type[Case], fault: Symptom) -> Score:
     return Score(
-        new_run_id(), wanted.system, wanted.runbook, fault.name, isolation.mode(),
+        new_run_id(), wanted.system, wanted.runbook, fault.name, isolation.described(),
         faults=[one.name for one in case.symptoms], kind=fault.kind, mitigation=fault.mitigation,
         ends=fault.ends if fault.mitigation else "diagnosed", target_s=wanted.target_s,
         commit=origin.commit(wanted.project.root)[0] or "", machine=machine(),

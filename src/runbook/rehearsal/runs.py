@@ -17,7 +17,7 @@ from runbook_engine.state import RunFolder, run_folder
 
 from runbook import runner
 from runbook.project import Project
-from runbook.rehearsal import outside
+from runbook.rehearsal import isolation, outside
 from runbook.rehearsal.processes import die_with_parent
 from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.stages import StageFailedError, must
@@ -58,9 +58,11 @@ class Runs:
 
     @property
     def inventories(self) -> tuple[Path, ...]:
-        """The shipped inventory, and what lies over it."""
-        folders = self.project.inventories
-        return (folders / self.system, folders / "rehearsal" / self.system)
+        """The shipped inventory, and what lies over it; for containers one layer more."""
+        shipped, over = self.project.inventories / self.system, self.project.inventories / "rehearsal"
+        tier = isolation.tier()
+        more = [] if tier == isolation.TIERS[0] else [over / f"{self.system}-{tier}"]
+        return (shipped, over / self.system, *more)
 
     def run(
         self,

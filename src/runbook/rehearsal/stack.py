@@ -26,14 +26,18 @@ from runbook.rehearsal import isolation, seed, shapes, store
 from runbook.rehearsal.parts import Part, vendors
 from runbook.rehearsal.parts.backups import Backups
 from runbook.rehearsal.parts.cleaning_services import CleaningServices
+from runbook.rehearsal.parts.container_database import ContainerDatabase
 from runbook.rehearsal.parts.database import Database
+from runbook.rehearsal.parts.redis import Redis
+from runbook.rehearsal.parts.roost_containers import Containers, RoostContainers
 from runbook.rehearsal.parts.roost_services import RoostServices
+from runbook.rehearsal.parts.services import Services
 from runbook.rehearsal.postgres_server import PostgresServer, choose_binaries
 from runbook.rehearsal.processes import StandInError, alive, die_with_parent, wait_until
 from runbook.runner_private import sweep
 
 _PREFIX = "oncall-stack-"
-PARTS = ("database", "backups", "services", *vendors.NAMES)
+PARTS = ("database", "backups", "redis", "services", *vendors.NAMES)
 """What a stack can be made of; see Options."""
 _SERVICES = {"roost": RoostServices, "cleaning": CleaningServices}
 
@@ -57,6 +61,8 @@ class Options:
         unknown = self.parts - frozenset(PARTS)
         if unknown:
             raise StandInError(f"no part is called {', '.join(unknown)}; there are: {', '.join(PARTS)}")
+        if "redis" in self.parts and "services" not in self.parts:
+            raise StandInError("Redis runs under the supervisor of the services: add the part services")
 
 
 @dataclass(frozen=True)
@@ -233,6 +239,8 @@ def _clear(folder: Path) -> None:
     for pid_file in pids:
         with contextlib.suppress(OSError, ValueError, IndexError):
             pid = int(pid_file.read_text().split()[0])
+            if pid == 1:
+                continue  # it is a container's own count; containers end with their engine
             os.kill(pid, signal.SIGKILL)
             wait_until(lambda pid=pid: not alive(pid), timeout=5, what="the end of a server")  # type: ignore[misc]
     with contextlib.suppress(OSError):
@@ -245,7 +253,7 @@ def _start(options: Options, folder: Path, path: Path) -> list[Part]:
     now = datetime.now(UTC)
     binaries = choose_binaries(options.postgres)
     made = seed.seed_for(binaries, options.scale, shapes.of(options.system))
-    data = Database(folder, binaries, made, options.disk)
+    data = _database(options)(folder, binaries, made, options.disk)
     started = _parts(options, folder, made, data, now)
     for part in started:
         part.launch()
@@ -253,6 +261,7 @@ def _start(options: Options, folder: Path, path: Path) -> list[Part]:
     facts = {
         "system": options.system,
         "isolation": isolation.mode(),
+        "tier": isolation.tier(),
         "folder": str(folder),
         "keeper_pid": os.getpid(),
         "python": sys.executable,
@@ -269,6 +278,14 @@ def _start(options: Options, folder: Path, path: Path) -> list[Part]:
     return started
 
 
+def _database(options: Options) -> type[Database]:
+    if isolation.tier() != "docker":
+        return Database
+    if options.system != shapes.ROOST.system:
+        raise StandInError(f"the stand-in of {options.system} has no containers; leave --tier docker out")
+    return ContainerDatabase
+
+
 def _parts(options: Options, folder: Path, made: seed.Seed, data: Database, now: datetime) -> list[Part]:
     """Make what is wanted beside the database, which everything else stands on."""
     wanted: list[Part] = []
@@ -277,10 +294,19 @@ def _parts(options: Options, folder: Path, made: seed.Seed, data: Database, now:
     told: dict[str, str] = {}
     if "backups" in options.parts:
         wanted.append(Backups(folder, made, now))
-    if "services" in options.parts:
+    if "redis" in options.parts:
+        store_of_sessions = Redis(folder)
+        told["REDIS_URL"] = store_of_sessions.url
+        wanted.append(store_of_sessions)
+    own: Services | None = None
+    if isinstance(data, ContainerDatabase):
+        own = RoostContainers(folder, data, told) if "services" in options.parts else None
+        wanted.append(Containers(folder, data, own))
+    elif "services" in options.parts:
         own = _SERVICES[options.system](folder, data, told)
-        accounts["stripe"] = own.stripe_account
         wanted.append(own)
+    if own is not None:
+        accounts["stripe"] = own.stripe_account
     for name in vendors.NAMES:
         if name in options.parts:
             wanted.append(vendors.Vendor(folder, name, accounts.get(name, {})))

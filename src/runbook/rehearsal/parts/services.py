@@ -9,12 +9,12 @@ import socket
 import subprocess
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import runbook
-from runbook.rehearsal import isolation
+from runbook.rehearsal import engine, isolation
 from runbook.rehearsal.parts.database import Database
 from runbook.rehearsal.processes import Process, StandInError, accepts_connections, wait_until
 from runbook.rehearsal.services.__main__ import settings
@@ -36,10 +36,12 @@ logfile={folder}/log/supervisord.log
 pidfile={folder}/run/supervisord.pid
 childlogdir={folder}/log
 environment=PYTHONPATH="{library}"
+[include]
+files={folder}/run/*.supervisor
 """
 # A service that came back by itself would call nobody: the faults are of those that stay down. It counts as
 # started at once, so that a restart takes no longer than the service itself.
-_PROGRAM = """
+PROGRAM = """
 [program:{name}]
 command={command}
 directory={folder}
@@ -90,9 +92,7 @@ class Services(ABC):
         """Write the settings and start everything; what comes up meanwhile needs no waiting for."""
         for name in (self.project, self.folder / "run", self.folder / "log"):
             name.mkdir(mode=0o700, exist_ok=True)
-        self.env_file.touch(mode=0o600)
-        lines = [f"{key}={value}" for key, value in self.settings.items()]
-        self.env_file.write_text("# Settings of the services.\n" + "\n".join(lines) + "\n")
+        write_file(self.env_file, self.settings)
         self.config.write_text(self._configuration())
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.config)]
         self._supervisor = Process(command, log=self.folder / "log" / "supervisord.out")
@@ -102,9 +102,14 @@ class Services(ABC):
         library = Path(runbook.__file__).parent.parent
         head = _SUPERVISOR.format(folder=self.folder, library=library)
         return head + "".join(
-            _PROGRAM.format(name=name, command=" ".join(self._command(name)), folder=self.folder)
-            for name in self.programs
+            PROGRAM.format(name=name, command=" ".join(self._command(name)), folder=self.folder)
+            for name in self.supervised
         )
+
+    @property
+    def supervised(self) -> Iterable[str]:
+        """The programs that supervisord keeps."""
+        return self.programs
 
     def _command(self, name: str) -> list[str]:
         # Without the packages of this environment, because a service needs none and starts in half the time.
@@ -159,6 +164,13 @@ class Services(ABC):
         }
 
 
+def write_file(path: Path, values: Mapping[str, str]) -> None:
+    """Write a file of settings that only its owner may read."""
+    path.touch(mode=0o600)
+    lines = [f"{key}={value}" for key, value in values.items()]
+    path.write_text("# Settings of the services.\n" + "\n".join(lines) + "\n")
+
+
 def _ports(wanted: Mapping[str, int]) -> dict[str, int]:
     if isolation.mode() == "namespace" and not any(map(accepts_connections, wanted.values())):
         return dict(wanted)
@@ -181,13 +193,20 @@ def tell(facts: Mapping[str, Any], name: str, fault: Mapping[str, Any]) -> None:
 
 def restart(facts: Mapping[str, Any], name: str) -> None:
     """Start a service again, or for the first time, and wait until it listens."""
+    if container := facts["services"][name].get("container"):
+        engine.recreate(facts["compose"], name, container)
+    else:
+        _restart_supervised(facts, name)
+    port = facts["services"][name]["port"]
+    wait_until(lambda: accepts_connections(port), timeout=10, what=name)
+
+
+def _restart_supervised(facts: Mapping[str, Any], name: str) -> None:
     config = facts["supervisor"]["config"]
     command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", config, "restart", name]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if f"{name}: started" not in done.stdout:
         raise StandInError(f"{name} could not be started: {(done.stdout + done.stderr).strip()[-300:]}")
-    port = facts["services"][name]["port"]
-    wait_until(lambda: accepts_connections(port), timeout=10, what=name)
 
 
 def write_settings(facts: Mapping[str, Any], values: Mapping[str, str | None]) -> None:
@@ -214,5 +233,7 @@ def environment_of(facts: Mapping[str, Any], name: str) -> dict[str, str]:
 
 
 def pid_of(facts: Mapping[str, Any], name: str) -> int:
-    """Return the process id of a service."""
+    """Return the process id of a service; raises StandInError when its container does not run."""
+    if container := facts["services"][name].get("container"):
+        return engine.pid_of(container)
     return int(Path(facts["services"][name]["pid_file"]).read_text())

@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg2
 
+from runbook.rehearsal import engine
 from runbook.rehearsal.processes import StandInError, alive, unprivileged_prefix, wait_until
 from runbook.rehearsal.stack import Stack
 
@@ -22,8 +23,13 @@ _PAGE = 8192
 _DAMAGED_PAGES = (0, 1, 7)
 
 
+def _container(stack: Stack) -> str:
+    return str(stack.facts["postgres"].get("container", ""))
+
+
 def _postmaster(stack: Stack) -> int:
-    return stack.server().pid
+    # What the server itself notes is its number inside the container.
+    return engine.pid_of(_container(stack)) if _container(stack) else stack.server().pid
 
 
 def _pg_ctl(stack: Stack, *arguments: str) -> None:
@@ -42,8 +48,18 @@ def _pg_ctl(stack: Stack, *arguments: str) -> None:
 def start_database(stack: Stack) -> None:
     """Start the PostgreSQL of the stack again."""
     server = stack.server()
-    _pg_ctl(stack, "start", "-l", str(server.log))
+    if _container(stack):
+        engine.docker("start", _container(stack))
+    else:
+        _pg_ctl(stack, "start", "-l", str(server.log))
     wait_until(server.answers, timeout=20, what="PostgreSQL after its start")
+
+
+def _stop_database(stack: Stack) -> None:
+    if _container(stack):
+        engine.docker("stop", _container(stack))
+    else:
+        _pg_ctl(stack, "stop", "-m", "fast")
 
 
 def corrupt_tables(stack: Stack) -> None:
@@ -56,7 +72,7 @@ def corrupt_tables(stack: Stack) -> None:
         for table in stack.shape.damaged
     ]
     # Pages that the server holds in memory would hide the damage on disk.
-    _pg_ctl(stack, "stop", "-m", "fast")
+    _stop_database(stack)
     for path in files:
         with path.open("r+b") as handle:
             for page in _DAMAGED_PAGES:
