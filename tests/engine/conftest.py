@@ -17,6 +17,10 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.lease.base import 
 from ansible_collections.oncall.runbooks.plugins.module_utils.lease.file import FileStore
 from ansible_collections.oncall.runbooks.plugins.module_utils.lease.protocol import LockProtocol
 
+from .barn import barn
+
+__all__ = ["barn"]
+
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = Path(__file__).resolve().parent / "fixtures"
 PLAYBOOK = Path(sys.executable).parent / "ansible-playbook"

@@ -18,7 +18,6 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.lease.protocol imp
 from runbook_engine.lock_status import LockStatus, process_started, read_status
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LEASE = 3.0
 
 
 @dataclass
@@ -27,6 +26,8 @@ class Runs:
 
     folder: Path
     hosts: dict[str, dict[str, Any]]
+    lease: float = 3.0
+    """Seconds; a renewal may take a third of it, so over SSH on a machine with much to do it is longer."""
     started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def lock(self) -> LockProtocol:
@@ -46,7 +47,7 @@ class Runs:
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"targets": {"hosts": self.hosts}}))
         state = self.folder / "state" / who
-        given = {"test_folder": str(self.folder), "test_who": who, "run_lock_lease": LEASE, **variables}
+        given = {"test_folder": str(self.folder), "test_who": who, "run_lock_lease": self.lease, **variables}
         environment = {
             **{k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lock_runs import LEASE, Runs
+from lock_runs import Runs
 
 from runbook.rehearsal.ssh_server import SshServer
 
@@ -24,7 +24,7 @@ def any_runs(request: pytest.FixtureRequest, runs: Runs) -> Runs:
     """The same, locally and over SSH."""
     if request.param == "ssh":
         server: SshServer = request.getfixturevalue("ssh_host")
-        runs.hosts = {"one": server.ansible_variables()}
+        runs.hosts, runs.lease = {"one": server.ansible_variables()}, 6.0
     return runs
 
 
@@ -44,7 +44,7 @@ def test_a_run_takes_the_lock_and_gives_it_back(any_runs: Runs) -> None:
 
 def test_a_second_run_is_refused_and_told_who_holds_it(any_runs: Runs) -> None:
     first = any_runs.holding("alice")
-    time.sleep(LEASE + 1)  # longer than the lease: it holds because it is renewed
+    time.sleep(any_runs.lease + 1)  # longer than the lease: it holds because it is renewed
     code, output = any_runs.finish("bob")
     assert code != 0
     assert not any_runs.changed("bob")
@@ -70,7 +70,7 @@ def test_a_killed_run_frees_the_lock_within_seconds(any_runs: Runs) -> None:
     run.send_signal(signal.SIGKILL)
     run.wait(5)
     # What the run had begun on its hosts is ended first; the lease ends the wait for that.
-    assert any_runs.wait_for(any_runs.free) < LEASE + 2
+    assert any_runs.wait_for(any_runs.free) < any_runs.lease + 2
     any_runs.wait_for(lambda: any_runs.keeper_gone(status), 5)
     assert any_runs.lock().info()["lock"]["last"]["ended"]["how"] == "released"
 
@@ -81,8 +81,8 @@ def test_a_terminated_run_frees_the_lock_within_seconds(runs: Runs) -> None:
     run.terminate()
     run.communicate(timeout=30)
     runs.started.remove(run)  # it ends as an interrupted run does, not by the signal
-    runs.wait_for(runs.free, LEASE)
-    runs.wait_for(lambda: runs.keeper_gone(status), LEASE)
+    runs.wait_for(runs.free, runs.lease)
+    runs.wait_for(lambda: runs.keeper_gone(status), runs.lease)
 
 
 def test_a_controller_that_is_gone_with_its_keeper_frees_the_lock_by_its_lease(runs: Runs) -> None:
@@ -90,14 +90,14 @@ def test_a_controller_that_is_gone_with_its_keeper_frees_the_lock_by_its_lease(r
     os.kill(runs.status("alice").keeper, signal.SIGKILL)
     run.kill()
     assert runs.held()
-    assert runs.wait_for(runs.free) <= LEASE + 5
+    assert runs.wait_for(runs.free) <= runs.lease + 5
     assert runs.lock().info()["lock"]["last"]["ended"]["how"] == "ran out"
 
 
 def test_a_run_whose_lock_was_broken_changes_nothing_more(runs: Runs) -> None:
     run = runs.holding("alice")
     runs.lock().break_("bob", "alice is asleep")
-    runs.wait_for((runs.record("alice") / "lock.lost").exists, LEASE)
+    runs.wait_for((runs.record("alice") / "lock.lost").exists, runs.lease)
     assert "alice is asleep" in (runs.record("alice") / "progress.jsonl").read_text()
     runs.go()
     output, _ = run.communicate(timeout=20)
@@ -109,7 +109,7 @@ def test_a_run_whose_lock_was_broken_changes_nothing_more(runs: Runs) -> None:
 def test_a_run_whose_keeper_was_killed_changes_nothing_more(runs: Runs) -> None:
     run = runs.holding("alice")
     os.kill(runs.status("alice").keeper, signal.SIGKILL)
-    time.sleep(LEASE + 0.2)
+    time.sleep(runs.lease + 0.2)
     runs.go()
     output, _ = run.communicate(timeout=20)
     assert run.returncode != 0
