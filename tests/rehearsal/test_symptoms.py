@@ -89,15 +89,13 @@ def test_a_server_fault_breaks_and_heals(name: str, says: str, fresh: stack.Stac
 @pytest.mark.parametrize(
     ("name", "code"), [("s3-denied", "AccessDenied"), ("wrong-credentials", "InvalidAccessKeyId")]
 )
-def test_a_store_fault_breaks_and_heals(name: str, code: str, standing: stack.Stack) -> None:
-    before = _list(standing)
-    cases.find_fault(name, "roost").run("fault", standing)
-    try:
-        with pytest.raises(ClientError, match=code):
-            _list(standing)
-    finally:
-        cases.find_fault(name, "roost").run("heal", standing)
-    assert _list(standing) == before
+def test_a_store_fault_breaks_and_heals(name: str, code: str, fresh: stack.Stack) -> None:
+    before = _list(fresh)
+    cases.find_fault(name, "roost").run("fault", fresh)
+    with pytest.raises(ClientError, match=code):
+        _list(fresh)
+    cases.find_fault(name, "roost").run("heal", fresh)
+    assert _list(fresh) == before
 
 
 def test_stale_backup_leaves_only_old_nights(fresh: stack.Stack) -> None:

@@ -246,6 +246,9 @@ def test_the_digest_of_a_plan_moves_with_what_it_predicts_and_not_with_what_may_
     base = made(run, "db_before_20261121t064300z_7f3a9c 54.2 MiB\n")
     assert made(other, "db_before_20261121t070000z_000000 54.3 MiB\n") == base
     assert made(run, "remove /a 512\n") == made(run, "remove /a 1024\n")
+    # Somebody logs in while the other operator reads the plan; that a token stays active is another matter.
+    assert made(run, "t: 0 active, 3,202 revoked\n") == made(run, "t: 0 active, 3,204 revoked\n")
+    assert made(run, "t: 0 active, 3,202 revoked\n") != made(run, "t: 2 active, 3,202 revoked\n")
     for after in (
         "from roost_prod-2026-11-21T03-00-00Z.sql.gz\n",
         "from roost_prod-2026-11-20T03-00-00Z.sql.gz\n",

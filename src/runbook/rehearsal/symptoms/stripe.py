@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from runbook.rehearsal.processes import StandInError, wait_until
 from runbook.rehearsal.services import tokens
 from runbook.rehearsal.services.fetch import Fetched, fetch
 from runbook.rehearsal.stack import Stack
+from runbook.rehearsal.symptoms import vendors
 from runbook.rehearsal.symptoms.services import tell
 
 _ISSUE = """
@@ -129,12 +129,12 @@ def hurry(stack: Stack) -> None:
         {"do": "status 429", "path": "^/v1/events$", "times": 2, "headers": soon},
         {"do": "status 503", "path": "^/v1/checkout", "times": 1, "headers": soon},
     ]
-    _faults(stack, rules)
+    vendors.misbehave("stripe", *rules)(stack)
 
 
 def calm(stack: Stack) -> None:
     """End what Stripe refuses."""
-    _faults(stack, [])
+    vendors.behave("stripe")(stack)
 
 
 def refused(stack: Stack, token: str) -> str:
@@ -181,13 +181,6 @@ def _kept(stack: Stack) -> Path:
 def _keep(stack: Stack, people: list[Buyer]) -> None:
     _kept(stack).touch(mode=0o600)
     _kept(stack).write_text(json.dumps([asdict(one) for one in people]))
-
-
-def _faults(stack: Stack, rules: list[dict[str, Any]]) -> None:
-    target = Path(_facts(stack)["folder"]) / "faults.json"
-    part = target.with_name(f"faults.{secrets.token_hex(4)}")
-    part.write_text(json.dumps({"rules": rules}))
-    part.replace(target)
 
 
 def _answer(got: Fetched) -> dict[str, Any]:

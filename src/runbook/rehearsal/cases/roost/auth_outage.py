@@ -10,7 +10,7 @@ from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.parts import services as running
 from runbook.rehearsal.services.tokens import MIN_SECRET
 from runbook.rehearsal.stack import Stack
-from runbook.rehearsal.symptoms import services
+from runbook.rehearsal.symptoms import database, holders, services
 
 _SECRET = "AUTH_JWT_SECRET"  # noqa: S105 - its name
 _ALL = ("auth", "relay", "owl_api")
@@ -76,6 +76,48 @@ _SYMPTOMS = (
         finds=("token_accepted",),
         damages=True,
         undoes=True,
+    ),
+    Symptom(
+        "auth-port-taken",
+        "another program has taken auth's port: auth is gone and cannot come back",
+        holders.take_port("auth"),
+        kind="failing step",
+        expects="restart-auth",
+        finds=("service_runtime", "login_round_trip"),
+        ends="failed",
+        says="auth",
+        relief=holders.give_port_back("auth"),
+        then="resume",
+    ),
+    Symptom(
+        "new-secret-not-taken",
+        "the secret is lost, and while a new one is put in place relay does not come back",
+        services.change_settings(*_ALL, AUTH_JWT_SECRET=None),
+        kind="failing step",
+        expects="rotate-secret",
+        finds=("service_settings", "login_round_trip"),
+        damages=True,
+        later=holders.take_port("relay"),
+        ends="failed",
+        says="relay",
+        relief=holders.give_port_back("relay"),
+        then="resume",
+    ),
+    Symptom(
+        "database-gone",
+        "the database is down: a matter of its own runbook, for which this one has nothing",
+        database.kill,
+        database.start_database,
+        kind="failing dependency",
+        finds=("service_runtime", "login_round_trip"),
+    ),
+    Symptom(
+        "tunnel-gone",
+        "nobody gets in from outside, and auth is well: a matter of the runbook for streams",
+        services.kill("tunnel"),
+        services.start("tunnel"),
+        kind="failing dependency",
+        finds=("login_round_trip",),
     ),
 )
 

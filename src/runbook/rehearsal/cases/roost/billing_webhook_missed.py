@@ -7,7 +7,8 @@ from typing import Any
 from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.processes import StandInError
 from runbook.rehearsal.stack import Stack
-from runbook.rehearsal.symptoms import stripe
+from runbook.rehearsal.symptoms import holders, services, stripe, vendors
+from runbook.rehearsal.symptoms.together import all_of
 
 _SYMPTOMS = (
     Symptom(
@@ -48,8 +49,52 @@ _SYMPTOMS = (
         "an event was lost, and Stripe refuses some requests",
         stripe.hurry,
         stripe.calm,
+        kind="failing dependency",
         expects="resend-event",
         finds=("billing_missed",),
+    ),
+    Symptom(
+        "handler-still-fails",
+        "an event was lost, and the handler is as broken as it was: sending it again does not help",
+        stripe.lose_for_good,
+        kind="failing step",
+        expects="resend-event",
+        finds=("billing_missed",),
+        ends="failed",
+        says="activate-subscriber",
+        relief=services.tell("owl_api"),
+        then="resume",
+    ),
+    Symptom(
+        "rows-locked",
+        "a migration that hangs has locked the table that an activation has to write",
+        stripe.lose(swallow=True),
+        kind="failing step",
+        expects="activate-subscriber",
+        finds=("billing_missed",),
+        damages=True,
+        undoes=True,
+        later=holders.lock("public.subscribers"),
+        ends="failed, undone",
+        says="lock",
+        relief=holders.unlock,
+        then="again",
+    ),
+    Symptom(
+        "stripe-down",
+        "an event was lost, and Stripe answers nothing but 503",
+        all_of(stripe.lose(), vendors.misbehave("stripe", {"do": "status 503"})),
+        stripe.calm,
+        kind="failing dependency",
+        unsure=("billing_missed",),
+    ),
+    Symptom(
+        "stripe-garbage",
+        "an event was lost, and something between us and Stripe answers with a web page",
+        all_of(stripe.lose(), vendors.misbehave("stripe", {"do": "garbage"})),
+        stripe.calm,
+        kind="failing dependency",
+        unsure=("billing_missed",),
     ),
 )
 

@@ -9,7 +9,8 @@ from typing import Any
 from runbook.rehearsal import outside
 from runbook.rehearsal.cases.base import Case, Loss, Symptom
 from runbook.rehearsal.stack import Stack
-from runbook.rehearsal.symptoms import backups, database, disk
+from runbook.rehearsal.symptoms import backups, database, disk, postgres_settings
+from runbook.rehearsal.symptoms.together import all_of
 
 _SYMPTOMS = (
     Symptom(
@@ -57,10 +58,66 @@ _SYMPTOMS = (
         expects="free-disk",
         finds=("data_disk",),
     ),
-    Symptom("stale-backup", "no backup was made for three nights", backups.lose_nights),
-    Symptom("empty-bucket", "the bucket of backups is empty", backups.empty_bucket),
-    Symptom("s3-denied", "the store refuses every request", backups.rules(denied=True), backups.rules()),
-    Symptom("wrong-credentials", "the store no longer knows our key", backups.forget_key, backups.rules()),
+    Symptom(
+        "settings-spoiled",
+        "the server is gone, and a line of its settings keeps it from coming back",
+        all_of(postgres_settings.spoil, database.kill),
+        kind="failing step",
+        expects="restart",
+        ends="failed",
+        says="shared_bufers",
+        relief=postgres_settings.correct,
+        then="resume",
+    ),
+    Symptom(
+        "store-lost-midway",
+        "data is damaged, and the store refuses us once the restore is planned",
+        database.corrupt_tables,
+        kind="failing step",
+        expects="restore",
+        damages=True,
+        undoes=True,
+        later=backups.rules(denied=True),
+        ends="failed, undone",
+        says="refuse",
+        relief=backups.rules(),
+        then="again",
+    ),
+    Symptom(
+        "stale-backup",
+        "data is damaged, and no backup was made for three nights",
+        all_of(backups.lose_nights, database.corrupt_tables),
+        kind="failing dependency",
+        expects="restore",
+        finds=("postgres_data", "backup_age"),
+        damages=True,
+        undoes=True,
+    ),
+    Symptom(
+        "empty-bucket",
+        "data is damaged, and the bucket of backups is empty",
+        all_of(backups.empty_bucket, database.corrupt_tables),
+        kind="failing dependency",
+        finds=("postgres_data", "backup_newest"),
+    ),
+    Symptom(
+        "s3-denied",
+        "data is damaged, and the store refuses every request",
+        all_of(backups.rules(denied=True), database.corrupt_tables),
+        backups.rules(),
+        kind="failing dependency",
+        finds=("postgres_data",),
+        unsure=("backup_newest",),
+    ),
+    Symptom(
+        "wrong-credentials",
+        "data is damaged, and the store no longer knows our key",
+        all_of(backups.forget_key, database.corrupt_tables),
+        backups.rules(),
+        kind="failing dependency",
+        finds=("postgres_data",),
+        unsure=("backup_newest",),
+    ),
 )
 
 
@@ -103,6 +160,9 @@ class DatabaseFailure(Case):
 
     def verified(self, stack: Stack, fault: Symptom, before: Any) -> list[str]:
         """Compare a restored database with the backup's truth, one that was not damaged with itself."""
+        if fault.name == "stale-backup":
+            # What an older backup held is not kept: it has to serve, and the damaged one has to be there.
+            return [problem] if (problem := self.problem_outside(stack)) else []
         if fault.damages:
             return outside.restored_problems(stack, before)
         return super().verified(stack, fault, before)

@@ -9,7 +9,8 @@ from runbook.rehearsal import outside_services
 from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.parts import services
 from runbook.rehearsal.stack import Stack
-from runbook.rehearsal.symptoms import breach
+from runbook.rehearsal.symptoms import breach, database, holders
+from runbook.rehearsal.symptoms.together import all_of
 
 _TABLES = ("api_tokens", "refresh_tokens", "owl_sessions")
 # What was so before the run has to be so after it: whatever it adds is newer than the fault.
@@ -43,7 +44,67 @@ _SYMPTOMS = (
         finds=("audit_bursts",),
         damages=True,
     ),
+    Symptom(
+        "tokens-leaked",
+        "the same intruder, and somebody decides that revoking tokens is enough",
+        breach.intruder,
+        expects="contain",
+        asks="revoke-tokens",
+        finds=("audit_admins",),
+        damages=True,
+        undoes=True,
+    ),
+    Symptom(
+        "passwords-exposed",
+        "the same intruder, and somebody decides to require new passwords first",
+        breach.intruder,
+        expects="contain",
+        asks="require-password-reset",
+        finds=("audit_admins",),
+        damages=True,
+        undoes=True,
+    ),
+    Symptom(
+        "tokens-locked",
+        "a migration that hangs locks the tokens just when they are to be revoked",
+        breach.intruder,
+        kind="failing step",
+        expects="contain",
+        finds=("audit_admins",),
+        damages=True,
+        later=holders.lock("public.api_tokens"),
+        ends="failed",
+        says="lock",
+        relief=holders.unlock,
+        then="resume",
+    ),
+    Symptom(
+        "relay-stays-down",
+        "relay does not come back with the new secret",
+        breach.intruder,
+        kind="failing step",
+        expects="contain",
+        finds=("audit_admins",),
+        damages=True,
+        later=holders.take_port("relay"),
+        ends="failed",
+        says="relay",
+        relief=holders.give_port_back("relay"),
+        then="resume",
+    ),
+    Symptom(
+        "database-gone",
+        "the database is down: the audit log cannot be read, and nothing can be judged",
+        all_of(breach.intruder, database.kill),
+        database.start_database,
+        kind="failing dependency",
+        unsure=("audit_log",),
+    ),
 )
+
+
+# Faults whose suspect is an administrator that everybody knows.
+_KNOWN_ACTOR = ("taken-over-administrator", "bulk-export")
 
 
 class SecurityBreach(Case):
@@ -64,7 +125,7 @@ class SecurityBreach(Case):
 
     def parameters(self, stack: Stack, fault: Symptom) -> dict[str, Any]:  # noqa: ARG002
         """Return whom the on-call suspects after reading the findings."""
-        actor = str(breach.THIEF) if fault.name == "intruder" else "1"
+        actor = "1" if fault.name in _KNOWN_ACTOR else str(breach.THIEF)
         return {"breach_actors": [actor], "breach_reset_scope": "affected"}
 
     def picture(self, stack: Stack) -> dict[str, Any]:
@@ -87,25 +148,38 @@ class SecurityBreach(Case):
 
     def verified(self, stack: Stack, fault: Symptom, before: Any) -> list[str]:
         """See that the thief is out, earlier facts stand, and exactly those concerned need a new password."""
-        problem = self.problem_outside(stack)
         now = self.picture(stack)
+        if fault.mitigation == "require-password-reset":
+            return _passwords(fault, now)
+        problem = self.problem_outside(stack)
         found = [problem] if problem else []
         for name in _TABLES:
             if now[f"revocations of {name}"] != before[f"revocations of {name}"]:
                 found.append(f"earlier revocations of {name} are not what they were")
             if now[f"active {name}"]:
                 found.append(f"{now[f'active {name}']} of {name} are still active")
+        if fault.mitigation == "revoke-tokens":
+            return found
         if now["the secret"] == before["the secret"]:
             found.append("the secret is still the stolen one")
-        wanted = list(range(100, 400)) if fault.name == "bulk-export" else list(breach.VICTIMS)
-        if now["subscribers who need a new password"] != wanted:
-            found.append("not exactly those whose data was read need a new password")
-        return found
+        return found + _passwords(fault, now)
+
+    def differences(self, before: Any, after: Any, *, undone: bool = False) -> list[str]:
+        """Compare two states; after a breach the secret never comes back."""
+        kept = {key: value for key, value in after.items() if not (undone and key == "the secret")}
+        return super().differences({key: before[key] for key in before if key in kept}, kept, undone=undone)
 
     @property
     def proof(self) -> str:
         """What was seen."""
         return "the stolen token is refused, no old token is active, earlier revocations stand as they were"
+
+
+def _passwords(fault: Symptom, now: dict[str, Any]) -> list[str]:
+    wanted = list(range(100, 400)) if fault.name == "bulk-export" else list(breach.VICTIMS)
+    if now["subscribers who need a new password"] != wanted:
+        return ["not exactly those whose data was read need a new password"]
+    return []
 
 
 CASE = SecurityBreach

@@ -8,7 +8,7 @@ from typing import Any
 from runbook.rehearsal import outside_services
 from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.stack import Stack
-from runbook.rehearsal.symptoms import disk, services
+from runbook.rehearsal.symptoms import database, disk, holders, services
 
 _SYMPTOMS = (
     Symptom(
@@ -75,6 +75,42 @@ _SYMPTOMS = (
         disk.free,
         expects="free-disk",
         finds=("data_disk",),
+    ),
+    Symptom(
+        "relay-port-taken",
+        "another program has taken relay's port: relay is gone and cannot come back",
+        holders.take_port("relay"),
+        kind="failing step",
+        expects="restart-services",
+        finds=("service_runtime", "canary_stream"),
+        ends="failed",
+        says="relay",
+        relief=holders.give_port_back("relay"),
+        then="resume",
+    ),
+    Symptom(
+        "no-origin-left",
+        "the active origin of the CDN is out of order, and the other one fails just when it is needed",
+        services.tell("cloudflare", status=503, error="origin error"),
+        services.tell("cloudflare"),
+        kind="failing step",
+        expects="failover-cdn",
+        finds=("cdn_health",),
+        undoes=True,
+        heals_first=True,
+        later=services.tell("bunny", status=503, error="origin error"),
+        ends="failed, undone",
+        says="bunny",
+        relief=services.tell("bunny"),
+        then="again",
+    ),
+    Symptom(
+        "database-gone",
+        "the database is down: a matter of its own runbook, for which this one has nothing",
+        database.kill,
+        database.start_database,
+        kind="failing dependency",
+        finds=("service_runtime", "canary_stream"),
     ),
 )
 
