@@ -10,8 +10,8 @@ from typing import Any
 
 from runbook_engine.plain import digest
 
-# What differs between two plans of the same thing: sizes, times and shares, a closing count of a line, and how
-# many rows a table of a busy system has at that moment. None is not some: 0 stays.
+# What differs between two plans of the same thing: sizes, times and shares, a closing count of a line, and
+# how many rows a table of a busy system has at that moment. None is not some: 0 stays.
 _MEASURE = re.compile(
     r"\b\d+(?:[.,]\d+)*\s?(?:[kKMGTP]i?B|B|bytes|ms|s|min|h|d|%)(?!\w)|(?<=\s)\d+$"
     r"|\b[1-9]\d*(?:,\d{3})*(?= (?:rows?|active|revoked)\b)",
