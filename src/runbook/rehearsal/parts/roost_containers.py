@@ -13,7 +13,7 @@ import runbook
 from runbook.rehearsal import engine
 from runbook.rehearsal.parts.container_database import CONTAINER, MOUNTED, USER_ID, VOLUME, ContainerDatabase
 from runbook.rehearsal.parts.roost_services import ORIGINS, RoostServices
-from runbook.rehearsal.parts.services import write_file
+from runbook.rehearsal.parts.services import answers, write_file
 from runbook.rehearsal.processes import StandInError, wait_until
 
 NAMES = {"relay": "roost-relay", "owl_api": "owl_api", "auth": "roost-auth"}
@@ -70,6 +70,16 @@ class RoostContainers(RoostServices):
         self.project.mkdir(mode=0o700, exist_ok=True)
         write_file(self._outside_file, self.outside)
         super().launch()
+
+    def wait_ready(self) -> None:
+        """Wait until every service answers."""
+        super().wait_ready()
+        for name, container in NAMES.items():
+            url = self.url(name)
+            try:
+                wait_until(lambda url=url: answers(url), timeout=20, what=container)  # type: ignore[misc]
+            except StandInError as error:
+                raise StandInError(f"{error}: {engine.logs(container)}") from None
 
     def compose_services(self) -> dict[str, Any]:
         """Return the part of the compose file that is about the services."""

@@ -18,6 +18,7 @@ from runbook.rehearsal import engine, isolation
 from runbook.rehearsal.parts.database import Database
 from runbook.rehearsal.processes import Process, StandInError, accepts_connections, wait_until
 from runbook.rehearsal.services.__main__ import settings
+from runbook.rehearsal.services.fetch import fetch
 
 _PUBLIC = "public"
 
@@ -197,8 +198,13 @@ def restart(facts: Mapping[str, Any], name: str) -> None:
         engine.recreate(facts["compose"], name, container)
     else:
         _restart_supervised(facts, name)
-    port = facts["services"][name]["port"]
-    wait_until(lambda: accepts_connections(port), timeout=10, what=name)
+    url = facts["services"][name]["url"]
+    wait_until(lambda: answers(url), timeout=10, what=name)
+
+
+def answers(url: str) -> bool:
+    """Whether a service answers at all; what an engine publishes takes connections before anybody listens."""
+    return fetch(f"{url}/health", {}).status not in (502, 504)
 
 
 def _restart_supervised(facts: Mapping[str, Any], name: str) -> None:
