@@ -103,7 +103,7 @@ def ssh_host(server_folder: Path) -> Iterator[SshServer]:
     server.stop()
 
 
-# Each of these takes seconds per case: `make test` runs them on one PostgreSQL, `make proof` on every one.
+# Each of these takes seconds per case: `make test` runs them on one PostgreSQL, `make slow` on every one.
 _ON_ONE_SERVER = (
     "faults/",
     "unit/billing/",
