@@ -80,6 +80,8 @@ class Jobs:
             "max_dead": 5,
             "dead_after_s": 120.0,
             "name": "scheduler",
+            "owner": "",
+            "wait_s": 0.0,
             "channels": [],
             "window_s": 900.0,
             "max_failure_ratio": 0.05,
@@ -212,6 +214,19 @@ def test_an_owner_that_is_silent_for_a_moment_keeps_its_lock(jobs: Jobs, silent:
         jobs.release()
     assert raised.value.kind == "owner_lives"
     assert jobs.found()["job_lock"][0]["status"] == "ok"
+
+
+def test_an_owner_that_was_stopped_a_moment_ago_is_waited_for(jobs: Jobs) -> None:
+    jobs.sql("UPDATE ops.locks SET beat_at = now() WHERE name = 'scheduler'")
+    with jobs.session("worker-1"):
+        # The plan knows that it will have been stopped by then.
+        assert jobs.release(check_mode=True, owner="worker-1", wait_s=5.0)["changed"]
+    assert jobs.release(owner="worker-1", wait_s=5.0, dead_after_s=1.0)["changed"]
+
+
+def test_a_lock_that_another_has_taken_is_left_to_it(jobs: Jobs) -> None:
+    assert not jobs.release(owner="worker-0", wait_s=5.0)["changed"]
+    assert jobs.sql("SELECT owner FROM ops.locks WHERE name = 'scheduler'") == [("worker-1",)]
 
 
 def test_only_what_is_chosen_fresh_and_whole_is_queued_and_only_once(jobs: Jobs) -> None:

@@ -13,7 +13,8 @@ Action = Callable[[Stack], None]
 _DEAD_OWNER = "cleaning-worker-of-yesterday"
 _UNDELIVERED = """
 SELECT count(*) FROM public.dead_letters
-WHERE replayed_at IS NULL AND coalesce(expires_at > now(), true) AND left(payload, 1) = '{'"""
+WHERE kind <> 'probe' AND replayed_at IS NULL AND coalesce(expires_at > now(), true)
+  AND left(payload, 1) = '{'"""
 
 
 def _sql(stack: Stack, statement: str, *values: object) -> list[tuple[object, ...]]:

@@ -50,7 +50,7 @@ _SYMPTOMS = (
         asks="release-lock",
         expects="restart-scheduler",
         finds=("job_heartbeat",),
-        ends="failed",
+        ends="failed, undone",
         in_plan=True,
         says="two schedulers at once run every job twice",
     ),

@@ -31,6 +31,16 @@ options:
     description: Name of the lock.
     type: str
     required: true
+  owner:
+    description: Only when this one holds it. A lock that another has taken meanwhile is left as it is. Empty means whoever holds it.
+    type: str
+    default: ""
+  wait_s:
+    description:
+      - Seconds to wait until the death of the owner is proven, for an owner that was stopped a moment ago.
+      - With it, check mode predicts the release although the owner still lives, because it has not been stopped yet.
+    type: float
+    default: 0
   dead_after_s:
     description: Seconds of silence after which an owner without a session counts as dead.
     type: float
@@ -72,6 +82,8 @@ def main() -> None:
     """Validate the options, release, exit."""
     spec: Dict[str, Any] = dict(postgres.argument_spec(), **tables.argument_spec())
     spec["name"] = {"type": "str", "required": True}
+    spec["owner"] = {"type": "str", "default": ""}
+    spec["wait_s"] = {"type": "float", "default": 0}
     spec["dead_after_s"] = {"type": "float", "default": 120}
     run_module(spec, lock.release)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional
@@ -25,6 +26,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import Conf
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
 from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.tables import Lock, composed
 
+_PAUSE_S = 0.5
 _WHAT = "release the scheduler's lock"
 _HOLDERS = """
 SELECT l.{lock}::text, l.{owner}::text, extract(epoch FROM clock_timestamp() - l.{beat_at})::float,
@@ -93,7 +95,8 @@ def _finding(holder: Holder, dead_after_s: float) -> Dict[str, Any]:
 def release(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """Release the lock when its owner is proven dead, and return the module's result.
 
-    Raises ConflictError when the owner may be alive; a lock that nobody holds is left as it is.
+    Raises ConflictError when the owner may be alive, also after `wait_s`. A lock that nobody holds, or
+    another than `owner` if that is given, is left as it is.
     """
     place = Lock.from_option(params["lock"])
     if place is None:
@@ -101,15 +104,27 @@ def release(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     login = pg.Login.from_params(params, "oncall-job-lock")
     with closing(read_session(login, params["database"], params["timeout"])) as reader:
         place.check(reader, changed=[place.owner])
-        holder = next((h for h in holders(reader, place) if h.lock == params["name"]), None)
+        holder = _holder(reader, place, params)
+        if holder is None:
+            return _result(params["name"], None)
+        # In check mode whoever is to be stopped before this still lives.
+        deadline = time.monotonic() + params["wait_s"]
+        while holder and holder.lives(params["dead_after_s"]) and not (check_mode and params["wait_s"]):
+            if time.monotonic() > deadline:
+                raise _may_live(holder, holder.lives(params["dead_after_s"]))
+            time.sleep(_PAUSE_S)
+            holder = _holder(reader, place, params)
     if holder is None:
         return _result(params["name"], None)
-    alive = holder.lives(params["dead_after_s"])
-    if alive:
-        raise _may_live(holder, alive)
     if not check_mode:
         _release(login, params, place, holder)
     return _result(params["name"], holder)
+
+
+def _holder(reader: Any, place: Lock, params: Mapping[str, Any]) -> Optional[Holder]:
+    """Who holds the lock that is meant, None when nobody does, or another than the one that is meant."""
+    found = next((h for h in holders(reader, place) if h.lock == params["name"]), None)
+    return None if found and params["owner"] not in ("", found.owner) else found
 
 
 def _release(login: pg.Login, params: Mapping[str, Any], place: Lock, holder: Holder) -> None:
