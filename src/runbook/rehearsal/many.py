@@ -97,10 +97,13 @@ class _Child:
 
     def score(self) -> dict[str, Any]:
         """What it showed; one that ended without a score has failed."""
+        told = (self._place / "score").read_text("utf-8", errors="replace")
         with contextlib.suppress(ValueError):
-            found: dict[str, Any] = json.loads((self._place / "score").read_text("utf-8"))
-            return found
-        order, said = self.order, (self._place / "said").read_text("utf-8", errors="replace")
+            found: dict[str, Any] = json.loads(told)
+            if "stages" in found:
+                return found
+        # An error of the command goes there as well.
+        order, said = self.order, (self._place / "said").read_text("utf-8", errors="replace") + told
         blank = Score("", order.system, order.runbook, order.fault, "")
         blank.stages.append(Stage("start", 0, problem=f"no score: {said.strip()[-600:]}"))
         return asdict(blank)

@@ -1,0 +1,93 @@
+"""Which rehearsals a set is made of, and what is written about them."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runbook import report_rehearsals
+from runbook.rehearsal import cases, many
+from runbook.rehearsal.score import KINDS, Kill, Match, Score, Stage
+
+
+def _orders(**flags: bool) -> list[many.Order]:
+    asked = {"every": True, "control": True, "abort_each": True, "undo": True, **flags}
+    return many.orders([("roost", name) for name in cases.names("roost")], **asked)
+
+
+def test_every_fault_once_with_one_control_a_runbook_and_one_kill_a_mitigation() -> None:
+    made = _orders()
+    assert len(made) == len({(o.runbook, o.fault) for o in made}) == len(list(cases.faults("roost")))
+    controls = [order.runbook for order in made if "--control" in order.flags]
+    assert sorted(controls) == cases.names("roost")
+    killed = [
+        (order.runbook, cases.find_fault(order.fault, "roost", order.runbook).mitigation)
+        for order in made
+        if "--abort-each" in order.flags
+    ]
+    verified = {(r, s.mitigation) for r, s in cases.faults("roost") if s.mitigation and s.ends == "verified"}
+    assert len(killed) == len(set(killed))
+    assert set(killed) == verified
+    assert all("--undo" in order.flags for order in made)
+    assert len(made[0].flags) == 3
+
+
+def test_without_all_it_is_the_default_fault_of_each_runbook() -> None:
+    made = _orders(every=False, control=False, abort_each=False, undo=False)
+    assert {(o.runbook, o.fault, o.flags) for o in made} == {
+        (name, cases.find("roost", name).default, ()) for name in cases.names("roost")
+    }
+
+
+@pytest.mark.parametrize("runbook", cases.names("roost"))
+def test_a_runbook_has_every_kind_of_fault(runbook: str) -> None:
+    assert {symptom.kind for symptom in cases.find("roost", runbook).symptoms} == set(KINDS)
+
+
+@pytest.mark.parametrize("system", cases.systems())
+def test_every_fault_can_be_rehearsed(system: str) -> None:
+    for runbook, fault in cases.faults(system):
+        assert fault.mitigation or fault.finds or fault.unsure, (runbook, fault.name)
+
+
+def _scores() -> list[dict[str, Any]]:
+    good = Score("i", "roost", "stream-outage", "relay-killed", "namespace", passed=True, recovery_s=9.0)
+    good.predicted_matches, good.undone = Match(2, 2), "nothing to take back"
+    good.kills = [Kill("One", "middle", lock_free=True, resumed="verified"), Kill("One", "after")]
+    good.stages = [Stage("fault: x", 1.0)]
+    bad = Score("j", "roost", "auth-outage", "auth-killed", "namespace")
+    bad.stages = [Stage("fault: y", 1.0), Stage("plan: a|b <x>", 2.0, problem="it is\nred \x1b")]
+    return [asdict(good), asdict(bad)]
+
+
+def test_a_score_is_one_row() -> None:
+    good, bad = map(report_rehearsals.row, _scores())
+    assert len(good) == len(report_rehearsals.HEAD)
+    assert good[4:7] == ("2 of 2", "nothing to take back", "1 of 2")
+    assert (good[-1], bad[-1]) == ("yes", "NO")
+
+
+@pytest.mark.parametrize("suffix", [".md", ".html"])
+def test_a_report_holds_every_rehearsal_and_what_failed(tmp_path: Path, suffix: str) -> None:
+    report_rehearsals.write(tmp_path / f"r{suffix}", _scores())
+    text = (tmp_path / f"r{suffix}").read_text()
+    assert "roost stream-outage relay-killed" in text
+    assert "it is red" in text
+    assert suffix == ".md" or "<x>" not in text
+
+
+def test_junit_has_a_suite_a_rehearsal_and_a_case_a_stage(tmp_path: Path) -> None:
+    report_rehearsals.write_junit(tmp_path / "r.xml", _scores())
+    suites = ET.parse(tmp_path / "r.xml").getroot().findall("testsuite")
+    assert [(s.get("tests"), s.get("failures")) for s in suites] == [("1", "0"), ("2", "1")]
+
+
+def test_a_rehearsal_without_a_score_has_failed_with_what_it_said(tmp_path: Path) -> None:
+    order = many.Order("roost", "no-such-runbook", "x")
+    (score,) = many.rehearse_all([order], ["--state", str(tmp_path)], 1, lambda _score: None)
+    assert not score["passed"]
+    assert "no-such-runbook" in report_rehearsals.problem(score)
