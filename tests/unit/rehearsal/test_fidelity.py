@@ -12,7 +12,8 @@ PLANNED, APPLIED = "20261121t064300z-7f3a9c", "20261121t064310z-000001"
 def _result(run: str, *steps: dict[str, Any], ended: str = "verified") -> dict[str, Any]:
     made = [
         {"phase": "mitigate", "effect": "change", "action": "restart", "host": "h", "name": "Restart",
-         "status": "changed", "changed": True, "diff": [{"before": "stopped\n", "after": "running\n"}], **step}
+         "status": "changed", "changed": True, "diff": [{"before": "stopped\n", "after": "running\n"}],
+         **step}
         for step in steps
     ]  # fmt: skip
     return {"run": run, "steps": made, "exit": {"name": ended}}
