@@ -159,20 +159,27 @@ class RedisServer:
             self._process.stop(sig)
             self._process = None
 
-    def fail_a_save(self) -> None:
-        """Have one snapshot fail: something lies where its file has to go, and goes away again."""
+    def fail_a_save(self, *, stays: bool = False) -> None:
+        """Have a snapshot fail: something lies where its file has to go, and goes away unless it `stays`."""
         place = self.data / "dump.rdb"
-        kept = place.with_suffix(".kept")
         if place.exists():
-            place.rename(kept)
+            place.rename(place.with_suffix(".kept"))
         place.mkdir()
         self.call("BGSAVE")
-        wait_until(self._save_failed, timeout=10, what="the end of a snapshot that fails")
+        wait_until(self.save_failed, timeout=10, what="the end of a snapshot that fails")
+        if not stays:
+            self.unblock_saves()
+
+    def unblock_saves(self) -> None:
+        """Take away what lies where the snapshot has to go."""
+        place = self.data / "dump.rdb"
         place.rmdir()
+        kept = place.with_suffix(".kept")
         if kept.exists():
             kept.rename(place)
 
-    def _save_failed(self) -> bool:
+    def save_failed(self) -> bool:
+        """Whether the last snapshot failed."""
         with self.client() as client:
             info = client.info("persistence")
         return not info["rdb_bgsave_in_progress"] and info["rdb_last_bgsave_status"] == "err"

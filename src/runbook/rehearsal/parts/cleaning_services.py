@@ -28,6 +28,8 @@ class CleaningServices(Services):
             "ADMIN_BASIC_USERNAME": "owner",
             "ADMIN_BASIC_PASSWORD": "canary-" + secrets.token_hex(16),
             "ADMIN_READ_ONLY": "false",
+            "CUSTOMER_EMAIL": "canary@example.org",
+            "CUSTOMER_PASSWORD": "canary-" + secrets.token_hex(12),
             "PROXY_UPSTREAM": self.url("api"),
         }
 
@@ -48,6 +50,10 @@ class CleaningServices(Services):
         return {
             **super().describe(),
             "stripe_webhook_secret": self.settings["STRIPE_WEBHOOK_SECRET"],
+            "canary": {
+                "email": self.settings["CUSTOMER_EMAIL"],
+                "password": self.settings["CUSTOMER_PASSWORD"],
+            },
             "admin": {
                 "user": self.settings["ADMIN_BASIC_USERNAME"],
                 "password": self.settings["ADMIN_BASIC_PASSWORD"],

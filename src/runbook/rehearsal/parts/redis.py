@@ -11,6 +11,7 @@ from runbook.rehearsal.processes import StandInError, wait_until
 from runbook.rehearsal.redis_server import RedisBinary, RedisServer, choose_redis
 
 QUEUE = "queue:mail"
+SESSIONS = "session:of-"
 # It is a limit that a rehearsal can fill in a second, of a container that has room for four times as much.
 _MAXMEMORY = 8 << 20
 MEMORY_LIMIT = 48 << 20
@@ -48,7 +49,7 @@ class Redis:
         wait_until(self.server.answers, timeout=20, what="Redis")
         with self.server.client() as client:
             client.rpush(QUEUE, *(f"message {number}" for number in range(25)))
-            client.mset({f"session:of-{number}": f"customer-{number}@example.org" for number in range(40)})
+            client.mset({f"{SESSIONS}{number}": f"customer-{number}@example.org" for number in range(40)})
             client.set("limit:login:192.0.2.1", 3, ex=86400)
             client.save()
 

@@ -197,7 +197,7 @@ def restart(facts: Mapping[str, Any], name: str) -> None:
     if container := facts["services"][name].get("container"):
         engine.recreate(facts["compose"], name, container)
     else:
-        _restart_supervised(facts, name)
+        restart_supervised(facts, name)
     url = facts["services"][name]["url"]
     wait_until(lambda: answers(url), timeout=10, what=name)
 
@@ -207,7 +207,8 @@ def answers(url: str) -> bool:
     return fetch(f"{url}/health", {}).status not in (502, 504)
 
 
-def _restart_supervised(facts: Mapping[str, Any], name: str) -> None:
+def restart_supervised(facts: Mapping[str, Any], name: str) -> None:
+    """Have supervisord start a program again; nothing is waited for."""
     config = facts["supervisor"]["config"]
     command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", config, "restart", name]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -14,9 +15,11 @@ from pathlib import Path
 
 from runbook.rehearsal.services import stripe_events
 from runbook.rehearsal.services.postgres_client import Database
+from runbook.rehearsal.services.redis_client import Connection, RedisRefusedError
 from runbook.rehearsal.services.web import Answer, Refused, Request, Service
 
 _MAX_TTL_MINUTES = 240
+_SESSION_S = "3600"
 _NEXT = "SELECT id, starts_at FROM public.bookings WHERE status = 'booked' ORDER BY starts_at DESC LIMIT 5"
 _APPLIED = "SELECT version FROM public.schema_migrations"
 _TAKEN = """
@@ -42,10 +45,13 @@ class CleaningApi(Service):
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self._database = Database(self.env.get("DATABASE_URL", ""), "cleaning-api")
+        self._held: list[Connection] = []
         self.routes = [
             ("GET", "/healthz", self.healthz),
             ("GET", "/readyz", self.readyz),
             ("GET", "/v1/bookings/next", self.bookings),
+            ("POST", "/v1/login", self.login),
+            ("GET", "/v1/session", self.session),
             ("POST", "/v1/webhooks/stripe", self.stripe),
             ("POST", "/v1/admin/break-glass/start", self.break_glass),
             ("POST", "/v1/admin/break-glass/revoke", self.revoke),
@@ -80,6 +86,38 @@ class CleaningApi(Service):
         """Answer the next bookings: what a customer looks at."""
         rows = self._database.query(_NEXT)
         return Answer(200, {"bookings": [{"id": row[0], "starts_at": row[1]} for row in rows]})
+
+    def login(self, request: Request) -> Answer:
+        """Answer the token of a new session, which lives in Redis alone."""
+        given = request.json()
+        email, password = self.env.get("CUSTOMER_EMAIL", ""), self.env.get("CUSTOMER_PASSWORD", "")
+        right = hmac.compare_digest(str(given.get("password") or ""), password)
+        if not password or given.get("email") != email or not right:
+            raise Refused(401, "no customer has this address and password")
+        token = "canary-session-" + secrets.token_urlsafe(16)
+        self._redis("SET", f"session:{_short(token)}", email, "EX", _SESSION_S)
+        return Answer(200, {"token": token})
+
+    def session(self, request: Request) -> Answer:
+        """Answer whose session the token is."""
+        email = self._redis("GET", f"session:{_short(request.bearer)}")
+        if email is None:
+            raise Refused(401, "there is no such session")
+        return Answer(200, {"email": email})
+
+    def _redis(self, *words: str) -> str | None:
+        """Ask Redis; a fault {"hold_redis": n} has it take n connections first and never give them back."""
+        url = self.env.get("REDIS_URL", "")
+        if not url:
+            raise Refused(503, "there are no sessions without Redis")
+        try:
+            while len(self._held) < self.fault.get("hold_redis", 0):
+                self._held.append(Connection(url))
+            with contextlib.closing(Connection(url)) as connection:
+                return connection.call(*words)
+        except (OSError, RedisRefusedError) as error:
+            self.log("ERROR", f"session store: {error}")
+            raise Refused(503, f"session store: {error}") from error
 
     def stripe(self, request: Request) -> Answer:
         """Take an event of Stripe, once."""
@@ -138,6 +176,10 @@ class CleaningApi(Service):
         if not password or kind.lower() != "basic" or not hmac.compare_digest(given.encode(), wanted):
             raise Refused(401, "the administrator's name or password is missing or wrong")
         return user
+
+
+def _short(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()[:24]
 
 
 def _hash(token: str) -> str:
