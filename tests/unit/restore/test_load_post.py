@@ -12,8 +12,10 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore import eve
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import load_post, verify
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load import Loader
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import (
+    Session,
     Sessions,
     session_settings,
+    sort_memory,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.schedule import Claims, Scheduler, Task
@@ -22,6 +24,7 @@ from hand_made import END, chunks, copy, head, login_of, sql
 from runbook.rehearsal.postgres_server import PostgresServer
 
 KEY = "ALTER TABLE ONLY public.t ADD CONSTRAINT t_pkey PRIMARY KEY (id);"
+GIN = "CREATE INDEX g ON public.t USING gin (id);"
 FK = (
     'ALTER TABLE ONLY public.b\n    ADD CONSTRAINT "f k" FOREIGN KEY (id) REFERENCES public.t(id) '
     "ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED;"
@@ -114,6 +117,45 @@ def test_the_wide_index_and_what_much_waits_for_start_first() -> None:
     costs = {label: task.cost for label, task in tasks.items()}
     assert costs["public.t_pkey"] > costs["public.wide"] > 5 * costs["public.narrow"] > 0
     assert costs["FK CONSTRAINT public.b"] > 0
+
+
+class Asked(Session):
+    """A session that only remembers what it was asked for; it has 512 MB."""
+
+    def __init__(self) -> None:
+        super().__init__(None, 512 * 1024)
+        self.asked: list[str] = []
+
+    def execute(self, statement: bytes, tried: str, line: int = 0) -> int:
+        self.asked.append(statement.decode())
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("statement", "rows", "granted"),
+    [
+        (index("small", "id"), 1000, 16 * 1024),
+        # 57 bytes for each row: runs of the memory's size are merged at once, 264 kB for each of them.
+        (index("large", "id"), 1 << 28, 62807),
+        (index("vast", "id"), 1 << 40, 512 * 1024),
+        (primary_key(), 1000, 16 * 1024),
+        (sql(GIN, ev.POST_DATA, "INDEX", names=("public.t",), creates="public.g"), 1000, 512 * 1024),
+        (foreign_key(), 1000, 512 * 1024),
+    ],
+)
+def test_a_sort_is_given_what_one_merge_needs_and_everything_else_all_there_is(
+    statement: ev.Sql, rows: int, granted: int
+) -> None:
+    post = load_post.PostData({"public.t": rows, "public.b": rows}, split=False)
+    post.widths["public.t"] = {"id": 9.0}
+    session = Asked()
+    (task,) = post.plan(statement, ())
+    task.run(session)
+    assert session.asked == [f"SET maintenance_work_mem = '{granted}kB'", statement.text]
+
+
+def test_a_sort_never_gets_more_than_its_session_has() -> None:
+    assert sort_memory(1 << 40, 8 * 1024) == 8 * 1024
 
 
 def test_widths_of_rows_that_are_cut_or_none() -> None:

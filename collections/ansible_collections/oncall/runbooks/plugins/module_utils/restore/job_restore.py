@@ -176,7 +176,7 @@ class Restore:
 
     def _load(self, plan: inspect.Plan, name: str) -> None:
         jobs = self.options.jobs
-        index_jobs = jobs * _INDEX_JOBS_PER_JOB if jobs > 1 else 1
+        index_jobs = jobs * _INDEX_JOBS_PER_JOB
         settings = load_session.session_settings(load_session.free_memory(), index_jobs, plan.facts.version)
         self._sessions = Sessions(self.options.login, name, settings)
         self.progress.total = self.source.size

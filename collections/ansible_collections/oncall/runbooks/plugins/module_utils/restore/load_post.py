@@ -19,8 +19,11 @@ _NOT_VALID = re.compile(r"\bNOT\s+VALID\s*;?\s*$", re.I)
 _KEYS = re.compile(r"(?:\bUSING\s+\w+|PRIMARY\s+KEY|UNIQUE|FOREIGN\s+KEY)\s*\((.*)\)", re.I | re.S)
 _TRIED = "run a statement of the dump"
 
+_SORTED = re.compile(r"\bUSING\s+btree\s*\(|PRIMARY\s+KEY|UNIQUE", re.I)
+
 # What a row of an index costs, as if it were bytes of its key more; and a row that is looked up elsewhere.
 _PER_ROW, _PER_COMPARED_ROW = 8, 16
+_PER_SORTED_ROW = 48  # bytes around a key while it is sorted
 _SAMPLE = 1 << 16  # bytes of rows that tell how wide columns are
 
 
@@ -65,12 +68,30 @@ class PostData:
         label = event.creates or " ".join((event.kind, *event.names[:1]))
         parts = self._halves(event, claims) or [schedule.Task(_runner(event.raw), claims, 0, label)]
         tasks = [
-            schedule.Task(_with(settings, part.run), part.claims, 0, part.label or label) for part in parts
+            schedule.Task(self._prepared(event, settings, part.run), part.claims, 0, part.label or label)
+            for part in parts
         ]
         planned = [_Planned(task, event) for task in tasks]
         if event.names:
             self._by_table.setdefault(event.names[0], []).extend(planned)
         return tasks
+
+    def _prepared(
+        self, event: Sql, settings: Settings, run: Callable[[Session], None]
+    ) -> Callable[[Session], None]:
+        def prepared(session: Session) -> None:
+            session.adopt(settings)
+            session.grant_memory(self._sorted_size(event))
+            run(session)
+
+        return prepared
+
+    def _sorted_size(self, event: Sql) -> Optional[int]:
+        """Return how many kB the server sorts for an index; None where that is not known."""
+        table = event.names[0] if event.names else ""
+        if table not in self._rows or not _SORTED.search(event.text):
+            return None
+        return int(self._rows[table] * (_PER_SORTED_ROW + self._key_width(table, event))) // 1024
 
     def _halves(self, event: Sql, claims: schedule.Claims) -> Optional[List[schedule.Task]]:
         """Return the two tasks of a foreign key; None for what is not split."""
@@ -106,24 +127,16 @@ class PostData:
         rows = self._rows.get(table, 0)
         if event.kind == "FK CONSTRAINT":
             return rows * _PER_COMPARED_ROW
+        return int(rows * (_PER_ROW + self._key_width(table, event))) if _KEYS.search(event.text) else 0
+
+    def _key_width(self, table: str, event: Sql) -> float:
         keys = _KEYS.search(event.text)
-        if keys is None:
-            return 0
-        named: FrozenSet[str] = frozenset(re.findall(_NAME, keys.group(1)))
-        wide = sum(width for name, width in self.widths.get(table, {}).items() if name in named)
-        return int(rows * (_PER_ROW + wide))
+        named: FrozenSet[str] = frozenset(re.findall(_NAME, keys.group(1)) if keys else ())
+        return sum(width for name, width in self.widths.get(table, {}).items() if name in named)
 
 
 def _runner(statement: bytes) -> Callable[[Session], None]:
     return lambda session: session.execute_retrying(statement, _TRIED)
-
-
-def _with(settings: Settings, run: Callable[[Session], None]) -> Callable[[Session], None]:
-    def adopting(session: Session) -> None:
-        session.adopt(settings)
-        run(session)
-
-    return adopting
 
 
 def _raw(text: str) -> bytes:

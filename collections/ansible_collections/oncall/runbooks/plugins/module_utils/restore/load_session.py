@@ -7,6 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 import contextlib
+import math
 import os
 import re
 import socket
@@ -36,6 +37,18 @@ _SET_CONFIG = re.compile(rb"\s*SELECT\s+(?:pg_catalog\.)?set_config\('(?P<name>[
 _VALUE = re.compile(r"(COPY [^\n]*?, line \d+(?:, column [^:\n]+)?): .*", re.S)
 
 Settings = Tuple[Tuple[bytes, bytes], ...]
+
+
+_LEAST_MEMORY = 16 * 1024  # kB that a sort is given
+_RUN_BUFFER = 264  # kB of them that the server needs for each sorted run while it merges runs
+
+
+def sort_memory(size: int, most: int) -> int:
+    """Return the memory for a sort of `size`: as little as lets the server merge all runs at once. In kB.
+
+    More makes it slower: what does not fit the processor's cache is sorted at the speed of memory.
+    """
+    return min(most, max(_LEAST_MEMORY, math.isqrt(size * _RUN_BUFFER)))
 
 
 def session_settings(free: Optional[int], jobs: int, version: int = 0) -> Dict[str, str]:
@@ -71,11 +84,17 @@ def setting_name(statement: bytes) -> Optional[bytes]:
 
 
 class Session:
-    """One connection to the database that is loaded."""
+    """One connection to the database that is loaded; `memory` is its maintenance_work_mem in kB."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, memory: int = 64 * 1024) -> None:
         self.connection = connection
+        self._memory = memory
         self._applied: Dict[bytes, bytes] = {}
+
+    def grant_memory(self, sorted_size: Optional[int] = None) -> None:
+        """Give the next statement what a sort of that size (kB) needs, else all that this session has."""
+        memory = self._memory if sorted_size is None else sort_memory(sorted_size, self._memory)
+        self.adopt(((b"maintenance_work_mem", b"SET maintenance_work_mem = '%dkB'" % memory),))
 
     def adopt(self, settings: Settings) -> None:
         """Make the dump's settings that differ from this session's the session's own."""
@@ -140,7 +159,7 @@ class Sessions:
             )
         for name, value in self._settings.items():
             pg.rows(connection, pg.statement("SET {} = {}", pg.ident(name), value))
-        return Session(connection)
+        return Session(connection, int(self._settings["maintenance_work_mem"][: -len("kB")]))
 
     def close(self, session: Session) -> None:
         """End one session."""
