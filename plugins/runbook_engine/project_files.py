@@ -74,7 +74,7 @@ class Project:
             folders[:] = [name for name in folders if not _IGNORED.search(name)]
             for name in files:
                 path = Path(here) / name
-                if not self._is_ignored(name) and not _is_encrypted(path):
+                if not self._is_ignored(name) and not is_encrypted(path):
                     found.append(path.relative_to(folder).as_posix())
         return sorted(found)
 
@@ -99,7 +99,8 @@ class Project:
         return [(Path(name), (self.root / name).resolve()) for name in _LINKED if (self.root / name).exists()]
 
 
-def _is_encrypted(path: Path) -> bool:
+def is_encrypted(path: Path) -> bool:
+    """Whether a file is encrypted by ansible-vault as a whole."""
     try:
         with path.open("rb") as file:
             return file.read(len(_VAULT)) == _VAULT

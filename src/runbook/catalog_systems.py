@@ -26,13 +26,18 @@ class Declaration:
 
 @dataclass(frozen=True)
 class System:
-    """One system: `folder` is its inventory; `proof_days`: how old a proof may be, 0 = any age."""
+    """One system: `folder` is its inventory.
+
+    needs_proof: nothing is changed by a runbook that is not proved. proof_days: how old a proof may be,
+    0 = any age.
+    """
 
     name: str
     title: str
     folder: Path
     runbooks: Mapping[str, Declaration]
     contacts: Mapping[str, Any]
+    needs_proof: bool = False
     proof_days: float = 0.0
 
 
@@ -94,7 +99,7 @@ def _system(folder: Path, reader: Reader, value: Any) -> System:
     days = reader.number_at(
         wanted.get("max_age_days"), ["system", "proof", "max_age_days"], "a number of days above 0"
     )
-    return System(name, title, folder, runbooks, contacts, days or 0.0)
+    return System(name, title, folder, runbooks, contacts, bool(wanted.get("required")), days or 0.0)
 
 
 def _declaration(reader: Reader, runbook: str, value: Any) -> Declaration:

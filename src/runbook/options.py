@@ -105,6 +105,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         "report": _report(commands),
         "coverage": _coverage(commands),
         "proof": _proof(commands),
+        "doctor": _doctor(commands),
     }
     for name, command in made.items():
         _common(command, state=name not in ("lock", "coverage"))
@@ -283,6 +284,18 @@ def _proof(commands: Any) -> Parser:
     command.add_argument("system", metavar="SYSTEM", nargs="?", default="", help="default: every system")
     command.add_argument(
         "--save", action="store_true", help="write it into the project, so that a fresh clone has it"
+    )
+    return command
+
+
+def _doctor(commands: Any) -> Parser:
+    command: Parser = commands.add_parser(
+        "doctor", help="while nothing burns: is everything there that runbooks need"
+    )
+    command.add_argument("system", metavar="SYSTEM", nargs="?", default="", help="default: every system")
+    command.add_argument("--exit-on-issues", action="store_true", help="exit 1 when anything is missing")
+    command.add_argument(
+        "--inventory", metavar="PATH", action="append", default=[], help="an overlay over the inventory"
     )
     return command
 

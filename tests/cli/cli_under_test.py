@@ -65,7 +65,7 @@ def tiny_project(folder: Path, tree: Path = ROOT) -> Cli:
     shutil.copytree(Path(__file__).parent / "fixtures" / "tiny", made.project)
     for name in ("plugins", "collections"):
         (made.project / name).symlink_to(tree / name)
-    for name in ("roles", "callback_plugins"):
+    for name in ("roles", "callback_plugins", "preflight"):
         (made.project / "playbooks" / name).symlink_to(tree / "playbooks" / name)
     made.file.write_text("bad")
     return made

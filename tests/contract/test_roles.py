@@ -29,6 +29,7 @@ IMPORT = "ansible.builtin.import_tasks"
 EFFECTS = {
     "oncall.runbooks.postgres_health": None,
     "oncall.runbooks.host_health": None,
+    "oncall.runbooks.host_ready": None,
     "oncall.runbooks.service_health": None,
     "oncall.runbooks.backup_health": None,
     "oncall.runbooks.cdn_health": None,
