@@ -198,3 +198,26 @@ def test_a_relative_glob_is_refused(tmp_path: Path, small_disk: Any) -> None:
     candidate = {"paths": ["*.sql"], "older_than_hours": 0.0, "action": "remove"}
     with pytest.raises(UsageError, match="absolute"):
         reclaim(options(tmp_path, candidates=[candidate]), check_mode=True)
+
+
+@pytest.mark.parametrize(
+    ("state", "goes"),
+    [
+        ({"Running": True, "Pid": os.getpid()}, True),
+        ({"Running": False, "Pid": 0}, False),
+        # An engine whose disk is full could not note that it has ended.
+        ({"Running": True, "Pid": 2**22 + 1}, False),
+        (None, True),
+    ],
+)
+def test_the_log_of_a_container_that_has_ended_stays(
+    tmp_path: Path, small_disk: Any, state: dict[str, Any] | None, goes: bool
+) -> None:
+    log = dump(tmp_path / "c0ffee" / "c0ffee-json.log")
+    if state is not None:
+        (log.parent / "config.v2.json").write_text(json.dumps({"State": state}))
+    small_disk(4096)
+    asked = options(tmp_path, action="truncate")
+    asked["candidates"][0]["paths"] = [f"{tmp_path}/*/*-json.log"]
+    planned = reclaim(asked, check_mode=True)
+    assert [item["path"] for item in planned["items"]] == ([str(log)] if goes else [])

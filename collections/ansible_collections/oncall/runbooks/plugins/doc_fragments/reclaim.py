@@ -69,6 +69,7 @@ options:
         description:
           - Remove the file, or empty it after its end was kept.
           - Emptying is for a file that a process keeps open.
+          - The log of a container that does not run is never emptied. It may say why the container has ended.
         type: str
         choices: [remove, truncate]
         default: remove

@@ -20,6 +20,9 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     VerificationError,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.container_files import (
+    of_stopped_container,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim_images import (
     Engine,
     removable,
@@ -215,6 +218,8 @@ def _files(candidate: Mapping[str, Any], device: int, protected: Sequence[str]) 
         for path in glob.iglob(pattern):
             found = os.lstat(path)
             plain = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_dev == device
+            if candidate["action"] == "truncate" and of_stopped_container(path):
+                continue
             if plain and found.st_blocks and found.st_mtime <= limit and not is_protected(path, protected):
                 yield Item(path, candidate["action"], found.st_blocks * 512, found.st_mtime)
 
