@@ -202,6 +202,9 @@ class Image:
 
     def _pack(self, archive: Path) -> None:
         with tarfile.open(archive, "w") as tar:
+            everybody = tarfile.TarInfo("tmp")
+            everybody.type, everybody.mode = tarfile.DIRTYPE, 0o1777
+            tar.addfile(everybody)
             for folder, target in self._folders:
                 tar.add(folder, target, filter=_needed)
             for program, target in self._programs.items():

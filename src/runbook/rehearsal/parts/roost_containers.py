@@ -180,7 +180,6 @@ class Containers:
             "shm_size": "256m",
             "stop_signal": "SIGINT",
             "stop_grace_period": "10s",
-            "tmpfs": ["/tmp:mode=1777"],  # noqa: S108 - inside the container
         }
 
     def stop(self) -> None:

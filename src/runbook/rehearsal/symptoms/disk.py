@@ -8,8 +8,11 @@ from pathlib import Path
 
 from runbook.rehearsal.processes import StandInError
 from runbook.rehearsal.stack import Stack
+from runbook.rehearsal.symptoms import container_disk
 
 _CALM = 4
+# So much of what was free; the rest is as before: what an earlier restore by hand left behind.
+_LOGS = 0.85
 
 
 def _ballast(stack: Stack) -> Path:
@@ -21,6 +24,10 @@ def fill(stack: Stack) -> None:
     if stack.facts["isolation"] != "namespace":
         raise StandInError("a disk is only filled inside a namespace, where it is the stand-in's own")
     stack.server().execute("CHECKPOINT")
+    if stack.facts["tier"] == "docker":
+        container_disk.prepare(stack)
+        room = os.statvfs(stack.folder / "disk")
+        container_disk.fill_log(int(room.f_bavail * room.f_frsize * _LOGS))
     with _ballast(stack).open("wb") as handle:
         # Sessions that have just ended still give files back: full is what stays full.
         calm = 0
@@ -31,6 +38,11 @@ def fill(stack: Stack) -> None:
                 os.posix_fallocate(handle.fileno(), handle.seek(0, os.SEEK_END), free)
             calm = 0 if free else calm + 1
             time.sleep(0.05)
+
+
+def not_kept(stack: Stack) -> list[str]:
+    """Return what is wrong with what was freed: gone although it is needed, or there although it is not."""
+    return container_disk.not_kept() if stack.facts["tier"] == "docker" else []
 
 
 def free(stack: Stack) -> None:

@@ -165,7 +165,8 @@ class DatabaseFailure(Case):
             return [problem] if (problem := self.problem_outside(stack)) else []
         if fault.damages:
             return outside.restored_problems(stack, before)
-        return super().verified(stack, fault, before)
+        found = super().verified(stack, fault, before)
+        return found + disk.not_kept(stack) if fault.name == "disk-full" else found
 
     @property
     def proof(self) -> str:
