@@ -29,7 +29,6 @@ IMPORT = "ansible.builtin.import_tasks"
 EFFECTS = {
     "oncall.runbooks.postgres_health": None,
     "oncall.runbooks.host_health": None,
-    "oncall.runbooks.host_ready": None,
     "oncall.runbooks.service_health": None,
     "oncall.runbooks.backup_health": None,
     "oncall.runbooks.cdn_health": None,
@@ -68,6 +67,10 @@ EFFECTS = {
     "oncall.runbooks.webhook_resend": "irreversible",
     "oncall.runbooks.postgres_sessions": "irreversible",
     "oncall.runbooks.disk_reclaim": "irreversible",
+    "oncall.runbooks.deploy_health": None,
+    "oncall.runbooks.git_deploy": "change",
+    "oncall.runbooks.git_deploy_info": None,
+    "oncall.runbooks.migrations_upgrade": "irreversible",
 }
 
 

@@ -28,6 +28,7 @@ from runbook.rehearsal.parts.backups import Backups
 from runbook.rehearsal.parts.cleaning_services import CleaningServices
 from runbook.rehearsal.parts.container_database import ContainerDatabase
 from runbook.rehearsal.parts.database import Database
+from runbook.rehearsal.parts.deployments import Deployments
 from runbook.rehearsal.parts.redis import Redis
 from runbook.rehearsal.parts.roost_containers import Containers, RoostContainers
 from runbook.rehearsal.parts.roost_services import RoostServices
@@ -37,7 +38,7 @@ from runbook.rehearsal.processes import StandInError, alive, die_with_parent, wa
 from runbook.runner_private import sweep
 
 _PREFIX = "oncall-stack-"
-PARTS = ("database", "backups", "redis", "services", *vendors.NAMES)
+PARTS = ("database", "backups", "redis", "deployments", "services", *vendors.NAMES)
 """What a stack can be made of; see Options."""
 _SERVICES = {"roost": RoostServices, "cleaning": CleaningServices}
 
@@ -298,6 +299,8 @@ def _parts(options: Options, folder: Path, made: seed.Seed, data: Database, now:
         store_of_sessions = Redis(folder)
         told["REDIS_URL"] = store_of_sessions.url
         wanted.append(store_of_sessions)
+    if "deployments" in options.parts:
+        wanted.append(Deployments(folder, data, told))
     own: Services | None = None
     if isinstance(data, ContainerDatabase):
         own = RoostContainers(folder, data, told) if "services" in options.parts else None

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import pytest
-from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.deploy import deploy
+from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.deploy import deploy, undo
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.health import CHECKS, measure
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from deploy_world import MIGRATIONS, World
@@ -156,6 +156,23 @@ def test_a_rollback_below_the_schema_is_refused_and_the_migrations_are_named(
     assert world.live == bad
     done = deploy(world.options(migrations=MIGRATIONS), check_mode=False)
     assert done["sha"] == fits
+
+
+def test_what_was_there_may_come_back_although_it_is_older_than_the_schema(
+    with_database: World, postgres: PostgresServer
+) -> None:
+    world = with_database
+    old = world.git("rev-parse", "HEAD")
+    fits = world.commit("One", {"migrations/0001_a.sql": ""}, deploy=True)
+    apply(world, postgres, 1)
+    world.git("checkout", "--quiet", "--detach", old)
+    (world.folder / "live").write_text(old)
+    done = deploy(world.options(migrations=MIGRATIONS, sha=fits), check_mode=False)
+    given = world.options(migrations=MIGRATIONS, run="later", receipt=done["undo"]["args"])
+    assert undo(given, check_mode=True)["sha"] == old
+    apply(world, postgres, 2)
+    with pytest.raises(OncallError, match="2 "):
+        undo(given, check_mode=True)
 
 
 def test_without_the_database_no_commit_is_deployed(with_database: World) -> None:

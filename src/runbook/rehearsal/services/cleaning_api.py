@@ -10,6 +10,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import json
 import secrets
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class CleaningApi(Service):
     def __init__(self, options: argparse.Namespace) -> None:
         super().__init__(options)
         self._database = Database(self.env.get("DATABASE_URL", ""), "cleaning-api")
+        self._read_release()
         self._held: list[Connection] = []
         self.routes = [
             ("GET", "/healthz", self.healthz),
@@ -58,6 +60,16 @@ class CleaningApi(Service):
             ("POST", r"/v1/admin/bookings/(?P<id>\d+)/cancel", self.cancel),
         ]
 
+    def _read_release(self) -> None:
+        """Read what was released, once: a release that follows is not this process's."""
+        release = Path(self.env.get("RELEASE_DIR", "/nonexistent"))
+        self._version = (release / "SHA").read_text().strip() if release.exists() else ""
+        self._next = _NEXT
+        if self._version:
+            self._next = json.loads((release / "api.json").read_text())["next_bookings"]
+        brought = Path(self.env.get("MIGRATIONS_DIR", "/nonexistent")).glob("*.sql")
+        self._brought = {path.stem for path in brought}
+
     def healthz(self, _request: Request) -> Answer:
         """Answer that the process lives."""
         return Answer(200, {"status": "ok", "service": self.called})
@@ -70,7 +82,8 @@ class CleaningApi(Service):
             return Answer(said.get("status", 200), data)
         state = self.state()
         ready = all(state.values())
-        return Answer(200 if ready else 503, {"status": "ready" if ready else "not_ready", **state})
+        told = {"status": "ready" if ready else "not_ready", "version": self._version, **state}
+        return Answer(200 if ready else 503, told)
 
     def state(self) -> dict[str, bool]:
         """Return what it stands on, and whether each of it is there."""
@@ -79,12 +92,11 @@ class CleaningApi(Service):
         except Exception as error:
             self.log("ERROR", str(error))
             return {"db_connected": False, "migrations_current": False}
-        brought = {path.stem for path in Path(self.env["MIGRATIONS_DIR"]).glob("*.sql")}
-        return {"db_connected": True, "migrations_current": applied == brought}
+        return {"db_connected": True, "migrations_current": applied == self._brought}
 
     def bookings(self, _request: Request) -> Answer:
         """Answer the next bookings: what a customer looks at."""
-        rows = self._database.query(_NEXT)
+        rows = self._database.query(self._next)
         return Answer(200, {"bookings": [{"id": row[0], "starts_at": row[1]} for row in rows]})
 
     def login(self, request: Request) -> Answer:

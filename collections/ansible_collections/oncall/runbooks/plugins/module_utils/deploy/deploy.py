@@ -45,7 +45,8 @@ def deploy(
     target = git.commit(made.sha)
     if verdict is not None:
         require_allowed(verdict, target)
-    release = Release(git, params, state, target, clock=clock, sleep=sleep)
+    too_new = schema.verdict(state.sha).blocking if schema else ()
+    release = Release(git, params, state, target, too_new=too_new, clock=clock, sleep=sleep)
     return _result(
         release, verdict, check_mode, {"sha": target.sha, "why": made.why, "verified_before": made.verified}
     )
@@ -64,7 +65,7 @@ def undo(
     target = git.resolve(receipt.before)
     verdict = _verdict(params, git, target.sha)
     if verdict is not None:
-        require_allowed(verdict, target)
+        require_allowed(verdict, target, receipt.too_new)
     _require_same(git, state, receipt)
     kept = receipt.set_aside if not _is_back(state, receipt) else None
     release = Release(

@@ -12,7 +12,7 @@ import os
 import re
 import tempfile
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.aside import Kept
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
@@ -25,8 +25,8 @@ ROLE, ENTRY_POINT = "oncall.runbooks.deploy", "undo"
 class Receipt:
     """One deployment: from `before` (on `branch`, "" for none) to `target`, with what was set aside.
 
-    `phase` is begun (nothing may have moved yet), switched (the checkout moved), scripted (the script was
-    started), done, or undone.
+    `too_new` are migrations that the code of `before` did not know already then. `phase` is begun (nothing
+    may have moved yet), scripted (the checkout moved, the script was started), done, or undone.
     """
 
     run: str
@@ -35,6 +35,7 @@ class Receipt:
     subject: str
     branch: str
     target: str
+    too_new: Tuple[str, ...] = ()
     phase: str = "begun"
     kept: Optional[Dict[str, Any]] = None
 

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.aside import (
     Kept,
@@ -36,7 +36,7 @@ class Release:
 
     `branch`: check out this branch (it points to the target), "" for a detached HEAD. `bring`: what an
     earlier run had set aside and that is put back before the script runs. `must_serve`: it only counts
-    when the services are ready afterwards.
+    when the services are ready afterwards. `too_new`: migrations that what is there now does not know.
     """
 
     git: Git
@@ -46,6 +46,7 @@ class Release:
     branch: str = ""
     bring: Optional[Kept] = None
     must_serve: bool = True
+    too_new: Tuple[str, ...] = ()
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
     evidence: List[Dict[str, Any]] = field(default_factory=list)
@@ -81,6 +82,7 @@ class Release:
         receipt = Receipt(
             run, self.git.folder, self.state.sha, self.state.subject, self.state.branch, self.target.sha,
             kept=kept.as_dict() if kept else None,
+            too_new=self.too_new,
         )  # fmt: skip
         receipt.save(private_dir)
         try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, FrozenSet, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Collection, Dict, FrozenSet, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.git import Commit, Git
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.migrations import (
@@ -132,15 +132,19 @@ def _say(version: str, found: Optional[Tuple[str, Migration]]) -> str:
     return found[1].path if found else "%s (its file is in no branch of this checkout)" % version
 
 
-def require_allowed(verdict: Verdict, target: Commit) -> None:
-    """Raise ConflictError that names the migrations in between, when the code is too old for the schema."""
-    if verdict.allowed:
+def require_allowed(verdict: Verdict, target: Commit, known: Collection[str] = ()) -> None:
+    """Raise ConflictError that names the migrations in between, when the code is too old for the schema.
+
+    `known`: migrations that it ran without already, so that they are no reason to keep it from coming back.
+    """
+    blocking = [path for path in verdict.blocking if path not in known]
+    if not blocking:
         return
     raise ConflictError(
         "deploy %s" % target.short,
         on="the schema that the database has",
         got="its code is older than the schema allows: %s %s applied and unknown to it; nothing was changed"
-        % (names(verdict.blocking), "are" if len(verdict.blocking) > 1 else "is"),
+        % (names(blocking), "are" if len(blocking) > 1 else "is"),
         next_step="deploy a commit that knows them, or correct the code and deploy forward; ask the Backend "
         "Lead whether a migration is harmless for older code, and mark it so then",
         kind="code_older_than_schema",
