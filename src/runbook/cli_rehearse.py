@@ -53,8 +53,10 @@ def rehearse(args: argparse.Namespace) -> int:
             check_path(Path(path), report=path == args.report)
     if args.runbook and not args.all:
         return _one(args, project)
-    if args.fault:
-        raise UsageError("--fault names a fault of one runbook.", "name SYSTEM and RUNBOOK, too")
+    if args.fault or args.stack:
+        raise UsageError(
+            "--fault and --stack are for one rehearsal.", "name SYSTEM and RUNBOOK, without --all"
+        )
     return _many(args, project)
 
 
@@ -65,7 +67,7 @@ def _one(args: argparse.Namespace, project: Project) -> int:
 
     if args.tier == "docker" and isolation.tier() != args.tier:
         return _in_containers(args.tier)
-    if isolation.available():
+    if isolation.available() and not args.stack:
         # Again in namespaces of its own: no port, mount or process of the rehearsal is left or seen outside.
         return isolation.run([sys.executable, "-m", "runbook.cli", *sys.argv[1:]])
     console = make_console(stderr=args.json)
@@ -188,6 +190,7 @@ def _wanted(args: argparse.Namespace, project: Project) -> Any:
         args.control,
         args.undo,
         args.abort_each,
+        Path(args.stack).absolute() if args.stack else None,
     )
 
 

@@ -243,6 +243,9 @@ def _rehearse(commands: Any) -> Parser:
     command.add_argument("--scale", metavar="SIZE", default="50MB", help="size of the stand-in's data")
     command.add_argument("--postgres", metavar="LABEL", help="embedded, system or system-15")
     command.add_argument(
+        "--stack", metavar="FILE", help="stack.json of a stand-in that is up (with SYSTEM and RUNBOOK)"
+    )
+    command.add_argument(
         "--tier",
         choices=("embedded", "docker"),
         default="embedded",

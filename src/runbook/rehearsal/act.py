@@ -40,8 +40,7 @@ class Act:
         """All stages on one stand-in, in order; return the result of the applied run."""
         with contextlib.ExitStack() as ends:
             with self.stages.stage("stand-in up and healthy") as told:
-                made_of = replace(self.wanted.stack, system=self.wanted.system, parts=self.case.parts)
-                self.stack = ends.enter_context(stack.running(made_of))
+                self.stack = ends.enter_context(self._standing())
                 self.score.postgres = _postgres(self.stack)
                 told(self.case.healthy(self.stack))
             if self.wanted.control:
@@ -55,6 +54,12 @@ class Act:
             if applied and applied["exit"]["name"] == "verified":
                 self._take_back(applied)
             return applied
+
+    def _standing(self) -> contextlib.AbstractContextManager[stack.Stack]:
+        if self.wanted.standing:
+            return contextlib.nullcontext(stack.Stack(self.wanted.standing))
+        made_of = replace(self.wanted.stack, system=self.wanted.system, parts=self.case.parts)
+        return stack.running(made_of)
 
     def _in_time(self) -> None:
         if self.score.recovery_s > self.score.target_s:

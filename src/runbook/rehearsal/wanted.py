@@ -18,6 +18,7 @@ class Wanted:
     system promises. `control`: first prove that the runbook finds nothing to do on a healthy stand-in, and
     that it is not verified without its changes. `undo`: take back whatever can be taken back, also where the
     fault does not ask for it. `abort_each`: kill runs at each changing step and resume them.
+    `standing`: the stack.json of a stand-in that is up already, and stays; else one is made.
     """
 
     project: Project
@@ -30,3 +31,4 @@ class Wanted:
     control: bool = False
     undo: bool = False
     abort_each: bool = False
+    standing: Path | None = None
