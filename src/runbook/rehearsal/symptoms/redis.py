@@ -33,12 +33,13 @@ def start(stack: Stack) -> None:
 
 
 def fill_memory(stack: Stack) -> None:
-    """Write pages until Redis takes no more."""
-    with of(stack).client() as client, contextlib.suppress(redis.ResponseError):
-        number = 0
-        while True:
-            client.set(f"{_FILLER}{number}", "x" * 100_000)
-            number += 1
+    """Write pages until Redis takes no more, at last small ones: buffers of this connection count, too."""
+    number = 0
+    for length in (100_000, 5_000, 50):
+        with of(stack).client() as client, contextlib.suppress(redis.ResponseError):
+            while True:
+                client.set(f"{_FILLER}{number}", "x" * length)
+                number += 1
 
 
 def empty_memory(stack: Stack) -> None:
