@@ -43,12 +43,15 @@ def must_pass(runbook: str, state: Path, fault: str, *arguments: str) -> list[st
         pytest.skip("a disk is only filled inside a namespace, which this machine does not allow")
     code, output, score = rehearse(runbook, state, "--fault", fault, *arguments)
     assert code == 0, output
-    assert "verified · " in output
+    assert "verified · " in output or "as declared · " in output
     # Every secret of the stand-in begins so; the names of some checks hold the same word.
     assert not [mark for mark in ("canary-", "whsec_", "canarykey") if mark in output.lower()]
     stages = proved(score)
-    assert [s for s in stages if s in STAGES] == (STAGES if about.mitigation else STAGES[:2])
-    assert (stages[-2:] == ["undo", "compare"]) == about.undoes
+    back = bool(about.mitigation) and (about.ends == "verified" or bool(about.then))
+    wanted = STAGES if back else STAGES[:-1] if about.mitigation else STAGES[:2]
+    assert [s for s in stages if s in STAGES] == wanted
+    assert (stages[-3:-1] == ["undo", "compare"]) == (about.undoes and back)
+    assert stages[-1] == "content"
     return stages
 
 

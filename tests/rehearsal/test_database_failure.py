@@ -22,15 +22,6 @@ def test_what_a_restore_loses_is_counted_and_a_healthy_database_needs_nothing(tm
     assert [s["name"].split(":")[0] for s in score["stages"]][1] == "control"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "fault",
-    ["dropped-table", "postmaster-stopped", "postmaster-killed", "connections-exhausted", "disk-full"],
-)
-def test_every_other_fault_has_its_mitigation(tmp_path: Path, fault: str) -> None:
-    must_pass(RUNBOOK, tmp_path, fault)
-
-
 def test_a_runbook_whose_restore_restores_nothing_is_caught(tmp_path: Path) -> None:
     project = sabotaged(tmp_path, "database_failure.yml", "tasks_from: restore\n", "tasks_from: status\n")
     must_fail_after("recommend", RUNBOOK, tmp_path / "state", project)
