@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible import constants as C  # noqa: N812 - Ansible's own name for it
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -29,9 +30,10 @@ from runbook_engine import (
     request,
     resume,
     state,
+    triage,
     undo,
 )
-from runbook_engine.errors import EngineError, Refused
+from runbook_engine.errors import EngineError, Refused, UsageError
 from runbook_engine.plain import plain
 from runbook_engine.project_files import Project
 
@@ -55,14 +57,35 @@ def run_open(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     return _guarded("open", "opened", opened)
 
 
-def run_recommend(header: Any) -> dict[str, Any]:
-    """Return `{recommendation, refusal}` from what the record says was found."""
+def run_recommend(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `{recommendation, refusal}` from what the record says was found.
+
+    given: `folder` of the playbooks and `declared`, the runbooks of the system: where the header says that it
+    triages, they are held against the findings, and those that fit are the recommendation's `runbooks`.
+    """
 
     def recommendation() -> dict[str, Any]:
         events, _head = current.current_events()
-        return recommend.recommend(plain(header), reduce.findings_of(events))
+        found = reduce.findings_of(events)
+        advice = recommend.recommend(plain(header), found)
+        if not header.get("triages"):
+            return advice
+        declared = {name: plain(about or {}) for name, about in given["declared"].items()}
+        severities = {name: about.get("severity") or "" for name, about in declared.items()}
+        headers = [_header(Path(str(given["folder"])), name) for name in sorted(declared)]
+        return advice | {"runbooks": triage.triage(headers, severities, found)}
 
     return _guarded("recommend", "recommendation", recommendation)
+
+
+def _header(folder: Path, name: str) -> dict[str, Any]:
+    path = folder / f"{name.replace('-', '_')}.yml"
+    try:
+        found: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))[0]["vars"]["runbook"]
+    except (OSError, yaml.YAMLError, LookupError, TypeError) as error:
+        reason = f"The system declares the runbook {name}, and {path} has no header that can be read: {error}"
+        raise UsageError(reason, "correct the playbook, or what the system declares") from error
+    return found
 
 
 def run_gate(header: Any, given: Mapping[str, Any]) -> dict[str, Any]:

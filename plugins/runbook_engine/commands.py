@@ -28,6 +28,11 @@ def measure(result: Mapping[str, Any]) -> str:
     return _joined("run", *_names(result), *_where(result))
 
 
+def diagnose(result: Mapping[str, Any], runbook: str) -> str:
+    """Return the command that diagnoses by another runbook, on the same hosts."""
+    return _joined("run", result["system"] or "SYSTEM", runbook, *_where(result))
+
+
 def mitigate(result: Mapping[str, Any], mitigation: str, apply: bool = False) -> str:
     """Return the command that plans `mitigation`, or applies it; the run's own keeps its parameters."""
     # A diagnosis has only parameters of the runbook, which every mitigation takes, too.

@@ -60,6 +60,13 @@ def measure(result: dict[str, Any]) -> str:
     return f"measure again: {again}"
 
 
+def diagnose(result: dict[str, Any], runbook: str) -> str:
+    """How the runbook is run that a triage names first."""
+    if _is_wrapper(result):
+        return f"diagnose by the first of the runbooks named: {commands.diagnose(result, runbook)}"
+    return f"diagnose by the first of the runbooks named: playbooks/{runbook.replace('-', '_')}.yml"
+
+
 def _may_be_undone(result: dict[str, Any]) -> bool:
     """Whether an undo is recorded, or can be found out by asking the host."""
     return any(s.get("undo") or (s.get("intent") or {}).get("ask") for s in left_changed(result))

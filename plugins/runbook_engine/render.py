@@ -81,8 +81,32 @@ def findings(found: Iterable[Mapping[str, Any]], color: bool = False, whole: boo
     return lines
 
 
+def _runbooks(called: list[Mapping[str, Any]]) -> list[str]:
+    """Return the runbooks that a triage names, each with why."""
+    if not called:
+        return ["No runbook of this system fits these findings."]
+    lines: list[str] = []
+    for number, one in enumerate(called, 1):
+        lines += paragraph(f"{one['runbook']}: {one['title']} ({one['severity']})", 4, f"{number}.")
+        lines += [line for because, text in reasons(one) for line in paragraph(text, 15, f"    {because}")]
+    return lines
+
+
+def reasons(called: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return label and text of why a triage names a runbook: signals, evidence, what may be the cause."""
+    rows = []
+    for signal in called["signals"]:
+        rows.append(("seen", signal["means"]))
+        rows += [("by", evidence) for evidence in signal["evidence"]]
+    if called["explained_by"]:
+        rows.append(("maybe from", ", ".join(called["explained_by"]) + "; mend that first"))
+    return rows
+
+
 def recommendation(advice: Mapping[str, Any]) -> list[str]:
     """Return the recommended mitigations in order, each with what it costs and how it is taken back."""
+    if "runbooks" in advice:
+        return _runbooks(advice["runbooks"])
     if not advice["advised"]:
         return ["No mitigation is advised by these findings."]
     lines: list[str] = []

@@ -215,9 +215,11 @@ def _diagnosed(result: dict[str, Any]) -> dict[str, Any]:
         return exit_of("nothing_ran", "The run ended before its gate.", "look at the steps")
     if not findings:
         return exit_of("nothing_measured", "Nothing was measured, so nothing is known.", "look at the steps")
+    called = [r["runbook"] for r in (result["recommendation"] or {}).get("runbooks") or []]
     broken = [s for s in result["steps"] if s["status"] == "ignored"]
     if broken:
-        return exit_of("findings_remain", f"{_name(broken[0])} could not be measured.", "look at the steps")
+        next_step = next_steps.diagnose(result, called[0]) if called else "look at the steps"
+        return exit_of("findings_remain", f"{_name(broken[0])} could not be measured.", next_step)
     bad = [f for f in findings if f["status"] != "ok"]
     if not bad:
         return exit_of("healthy", f"All {len(findings)} findings are ok.", "none")
@@ -227,6 +229,8 @@ def _diagnosed(result: dict[str, Any]) -> dict[str, Any]:
     next_step = (
         f"plan the first of the recommended mitigations: {names}"
         if names
+        else next_steps.diagnose(result, called[0])
+        if called
         else f"look at each finding that is not ok, first: {first['check']}"
     )
     return exit_of("findings_remain", f"{len(bad)} of {len(findings)} findings are not ok.", next_step)

@@ -84,6 +84,8 @@ def find_system(project: Project, name: str) -> System:
 def find_declaration(system: System, runbook: Runbook) -> Declaration:
     """Return what `system` declares for `runbook`; raise UsageError when it does not declare it."""
     declared = system.runbooks.get(runbook.name)
+    if declared is None and runbook.triages:
+        return Declaration(None, None, None)
     if declared is None:
         raise UsageError(
             f"System {system.name} does not declare the runbook {runbook.name}. "

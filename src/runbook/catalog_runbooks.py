@@ -60,7 +60,8 @@ class Runbook:
     """One kind of incident; `path` is its playbook, `parameters` those that a diagnosis takes, too.
 
     diagnosis, causes, rollback: sentences for a person. explains: the runbooks whose signals this incident
-    causes, too. confirm_by_owner: what was assumed where the prose does not say it.
+    causes, too. confirm_by_owner: what was assumed where the prose does not say it. triages: it names the
+    runbooks to run instead of mitigations, for every system, declared or not.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Runbook:
     signals: tuple[Signal, ...] = ()
     explains: tuple[str, ...] = ()
     confirm_by_owner: tuple[str, ...] = ()
+    triages: bool = False
 
     def mitigation(self, name: str) -> Mitigation | None:
         """Return the mitigation called `name`, None when the runbook has none."""
@@ -134,6 +136,7 @@ def read_runbook(path: Path) -> Runbook:
         mitigations=_mitigations(reader, data, steps),
         path=path,
         parameters=_parameters(reader, data, steps),
+        triages=data.get("triages") is True,
     )
 
 

@@ -24,6 +24,7 @@ _COMMANDS = {
     "runs": ("runbook.cli_read", "list_runs"),
     "show-run": ("runbook.cli_read", "show_run"),
     "report": ("runbook.cli_read", "write_report"),
+    "triage": ("runbook.cli_run", "run"),
     "run": ("runbook.cli_run", "run"),
     "undo": ("runbook.cli_run", "undo"),
     "resume": ("runbook.cli_run", "resume"),

@@ -81,7 +81,7 @@ class Carriers:
         header = _header(path)
         if not header:
             return Wrong("there is no such playbook with a header", self._near_file(path))
-        if header.get("name") not in self._system.runbooks:
+        if header.get("name") not in self._system.runbooks and not header.get("triages"):
             return Wrong(f"{self._system.name} does not declare this runbook", "name one that it declares")
         if not rest:
             return None

@@ -93,6 +93,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     made = {
         "list": _list(commands),
         "show": _show(commands),
+        "triage": _triage(commands),
         "run": _run(commands),
         "rehearse": _rehearse(commands),
         "runs": _runs(commands),
@@ -127,6 +128,18 @@ def _list(commands: Any) -> Parser:
 def _show(commands: Any) -> Parser:
     command: Parser = commands.add_parser("show", help="what a runbook measures, can do, and what that costs")
     command.add_argument("names", nargs="+", metavar="[SYSTEM] RUNBOOK")
+    return command
+
+
+def _triage(commands: Any) -> Parser:
+    text = "measure the whole system, and name the runbooks for what is found"
+    command: Parser = commands.add_parser("triage", help=text)
+    command.add_argument("system", metavar="SYSTEM")
+    _where(command)
+    _outputs(command)
+    command.set_defaults(
+        runbook="triage", mitigation=None, param=[], apply=False, confirm=None, no_input=True
+    )
     return command
 
 
@@ -203,6 +216,10 @@ def _changing(command: Parser) -> None:
     command.add_argument("--break-glass", metavar="WHY", help="apply without the approval that is needed")
     command.add_argument("--override", metavar="WHY", help="apply although the runbook is not proved")
     command.add_argument("--no-input", action="store_true", help="ask nothing, as without a terminal")
+    _where(command)
+
+
+def _where(command: Parser) -> None:
     command.add_argument("--limit", metavar="HOSTS", default="", help="only these hosts of the group")
     command.add_argument(
         "--inventory",

@@ -85,7 +85,9 @@ def pairs(catalog: Catalog) -> list[tuple[System | None, Runbook]]:
     """Return each runbook with each system that declares it; with None when none does."""
     made: list[tuple[System | None, Runbook]] = []
     for runbook in catalog.runbooks:
-        declaring: list[System | None] = [s for s in catalog.systems if runbook.name in s.runbooks]
+        declaring: list[System | None] = [
+            s for s in catalog.systems if runbook.triages or runbook.name in s.runbooks
+        ]
         made += [(system, runbook) for system in declaring or [None]]
     return made
 

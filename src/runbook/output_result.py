@@ -59,6 +59,7 @@ def print_findings(console: Console, findings: Iterable[Mapping[str, Any]], titl
 
 def print_recommendation(console: Console, result: Mapping[str, Any]) -> None:
     """Print what is advised, in order, with what each costs and the command that plans it."""
+    _print_called(console, result)
     advised = (result["recommendation"] or {}).get("advised") or []
     if not advised:
         return
@@ -78,6 +79,25 @@ def print_recommendation(console: Console, result: Mapping[str, Any]) -> None:
         console.print(Padding(rows, (0, 0, 0, 3)))
         command = near(commands.mitigate(result, mitigation["name"]))
         console.print(Text(f"   plan it: {command}", style="cyan"), soft_wrap=True)
+
+
+def _print_called(console: Console, result: Mapping[str, Any]) -> None:
+    """Print the runbooks that a triage names, each with why and the command that diagnoses by it."""
+    called = (result["recommendation"] or {}).get("runbooks")
+    if called is None:
+        return
+    title = "Runbooks for it, causes first" if called else "No runbook of this system fits these findings"
+    console.print(Text(f"\n{title} (nothing was changed)", style="bold"))
+    for number, one in enumerate(called, 1):
+        console.print(Text(f"{number}. {one['runbook']}: {one['title']}  ({one['severity']})", style="bold"))
+        rows = Table.grid(padding=(0, 2, 0, 0))
+        rows.add_column(no_wrap=True, style="dim")
+        rows.add_column()
+        for label, text in render.reasons(one):
+            rows.add_row(label, Text(readable(text)))
+        console.print(Padding(rows, (0, 0, 0, 3)))
+        command = near(commands.diagnose(result, one["runbook"]))
+        console.print(Text(f"   look closer: {command}", style="cyan"), soft_wrap=True)
 
 
 def print_plan(console: Console, result: Mapping[str, Any]) -> None:
