@@ -71,9 +71,9 @@ def sabotaged(folder: Path, playbook: str, old: str, new: str) -> Path:
     return project
 
 
-def must_fail_after(stage: str, runbook: str, state: Path, project: Path) -> None:
+def must_fail_after(stage: str, runbook: str, state: Path, project: Path, *arguments: str) -> None:
     """Rehearse a sabotaged project and see that it does not get past `stage`."""
-    code, output, score = rehearse(runbook, state, project=project)
+    code, output, score = rehearse(runbook, state, *arguments, project=project)
     assert code != 0, output
     assert "FAILED" in output
     assert proved(score)[-1] == stage, output
