@@ -124,7 +124,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]  # ansible ships no types
         """
         away = [host for host in self._vars.get("ansible_play_hosts_all") or () if not self._is_local(host)]
         others = [str(host) for host in away if host != self._host]
-        where = stopping.place(context.CLIARGS, C.CONFIG_FILE)
+        manager = self._task.get_variable_manager()
+        extra = manager.extra_vars if manager is not None else {}
+        where = stopping.place(context.CLIARGS, C.CONFIG_FILE, extra, self._play_context, self._loader)
         program = lock_remote.sweeper(_SWEEPERS, run, _SWEEP_GRACE)
 
         def end() -> None:

@@ -85,6 +85,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._locked = self._closed = False
         self._steering = Steering("")
         self._play: Play | None = None
+        self._play_context: Any = None
         atexit.register(self._interrupted)
 
     def v2_playbook_on_start(self, playbook: Playbook) -> None:
@@ -111,6 +112,9 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         path = origin.playbook(play, playbook._file_name)
         commit, dirty = origin.commit(path.parent)
         asked = _asked()
+        extra = play.get_variable_manager().extra_vars
+        # The lock names the same one.
+        os.environ["RUNBOOK_OPERATOR"] = operator = origin.operator(variables=extra)
         self._append(
             "run.started",
             {
@@ -119,13 +123,13 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
                 "playbook": path.name,
                 "commit": commit,
                 "dirty": dirty,
-                "operator": origin.operator(),
+                "operator": operator,
                 "controller": origin.controller(),
                 "door": origin.door(),
                 "check_mode": bool(context.CLIARGS.get("check")),
                 "versions": {"record": 1, "ansible": ansible_version, "python": sys.version.split()[0]},
                 # Names only: a value may be a secret.
-                "options": origin.given(play.get_variable_manager().extra_vars),
+                "options": origin.given(extra),
                 "asked": asked,
                 "rehearsal": commands.is_rehearsal(asked["inventories"]),
             },
@@ -137,6 +141,10 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         os.environ[current.RUN] = folder.run
         os.environ[current.FOLDER] = str(folder.path)
         os.environ[current.PROGRESS] = str(folder.progress)
+
+    def set_play_context(self, play_context: Any) -> None:
+        """Ansible hands over how the hosts of a play are reached, passwords too."""
+        self._play_context = play_context
 
     def v2_playbook_on_play_start(self, play: Play) -> None:
         """Note which play begins."""
@@ -288,10 +296,16 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         run, away = self._writer.folder.run, [h for h in hosts if not self._is_local(h)]
         told = {h: sweep.local(run, h) for h in hosts if h not in away}
         if away:
-            told |= sweep.remote(place(context.CLIARGS, C.CONFIG_FILE), run, away)
+            told |= sweep.remote(self._place(), run, away)
         for host, found in told.items():
             if any(found.values()):
                 self._append("run.swept", {"host": host, **found})
+
+    def _place(self) -> sweep.Place:
+        play = self._play
+        variables = play.get_variable_manager().extra_vars if play is not None else {}
+        loader = play.get_loader() if play is not None else None
+        return place(context.CLIARGS, C.CONFIG_FILE, variables, self._play_context, loader)
 
     def _is_local(self, name: str) -> bool:
         if self._play is None:

@@ -11,17 +11,24 @@ import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 # Variables that a door adds to what its operator gave.
 _DOORS_OWN = ("awx_", "tower_", "molecule_")
+_AWX_OPERATOR = ("awx_user_name", "tower_user_name", "awx_schedule_name", "tower_schedule_name")
 _CONTENT = (".yml", ".yaml", ".py", ".j2", ".json", ".sh", ".ini", ".cfg", "")
 _SKIPPED = {"__pycache__", ".git", ".venv", "node_modules"}
 
 
-def operator(environ: Mapping[str, str] = os.environ) -> str:
-    """Return who runs: RUNBOOK_OPERATOR, else the user of this process."""
-    named = environ.get("RUNBOOK_OPERATOR")
+def operator(
+    environ: Mapping[str, str] = os.environ, variables: Mapping[str, Any] = MappingProxyType({})
+) -> str:
+    """Return who runs: in AWX whom it names, else RUNBOOK_OPERATOR, else the user of this process."""
+    # In AWX every job has the same user and environment; who started it, or what, is in extra variables.
+    told = variables if door(environ) == "awx" else {}
+    named = next((str(told[name]) for name in _AWX_OPERATOR if told.get(name)), "")
+    named = named or environ.get("RUNBOOK_OPERATOR", "")
     if named:
         return named
     try:

@@ -8,32 +8,48 @@ sweeps may be the process that keeps the lock, when nobody else is left.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 GRACE_S = 25.0
 """A job that is told to end cleans up first; it has this long before it is killed."""
 
 _CONNECT_S = 20.0
+_MEMORY = Path("/dev/shm")  # noqa: S108 - a 0700 folder is made in it
 _UTILS = "ansible_collections.oncall.runbooks.plugins.module_utils.marked_processes"
 # What only tidies up after the run is no part of it.
 _NOT_OURS = ("ONCALL_", "RUNBOOK_", "ANSIBLE_CALLBACKS_ENABLED", "ANSIBLE_STDOUT_CALLBACK")
 
 
 @dataclass(frozen=True)
+class Secret:
+    """An option of Ansible whose value may be secret, so that it goes through a file: `--extra-vars=@`."""
+
+    option: str
+    value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Place:
-    """Where the hosts of a run are described: inventories, Ansible's settings, the folder it began in."""
+    """Where the hosts of a run are described and how they are reached.
+
+    Inventories, Ansible's settings, the folder it began in, its options for connections, and what is secret.
+    """
 
     inventories: tuple[str, ...]
     config: str | None
     folder: str
-    vaults: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    secrets: tuple[Secret, ...] = ()
 
 
 def local(run: str, host: str = "", grace: float = GRACE_S) -> dict[str, Any]:
@@ -47,18 +63,33 @@ def remote(place: Place, run: str, hosts: Sequence[str], grace: float = GRACE_S)
     asked = json.dumps({"run": run, "grace": grace})
     command = [sys.executable, "-m", "ansible", "adhoc", ":".join(hosts), "-o"]
     command += [part for path in place.inventories for part in ("-i", path)]
-    command += [part for vault in place.vaults for part in ("--vault-id", vault)]
-    command += ["-m", "oncall.runbooks.run_processes", "-a", asked]
+    command += [*place.options, "-m", "oncall.runbooks.run_processes", "-a", asked]
     try:
-        done = subprocess.run(
-            command, env=_environment(place), cwd=place.folder, capture_output=True, text=True, check=False,
-            timeout=grace + _CONNECT_S, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        with _handed_over(place.secrets) as options:
+            done = subprocess.run(
+                [*command, *options], env=_environment(place), cwd=place.folder, capture_output=True,
+                text=True, check=False, timeout=grace + _CONNECT_S, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return {host: {"problem": f"could not be looked at: {error}"} for host in hosts}
     told = dict(answers(done.stdout.splitlines()))
     silent = (done.stderr or done.stdout).strip()[-300:] or "no answer"
     return {host: _summed_up(told.get(host), silent) for host in hosts}
+
+
+@contextlib.contextmanager
+def _handed_over(secrets: Sequence[Secret]) -> Iterator[list[str]]:
+    """Yield the options that name a file for each secret: in memory where possible, and gone afterwards.
+
+    Ansible wants real files. What a killed sweep leaves is removed by the next `runbook`: hence the name.
+    """
+    memory = _MEMORY if os.access(_MEMORY, os.W_OK | os.X_OK) else None
+    with tempfile.TemporaryDirectory(prefix="runbook-", dir=memory) as folder:
+        files = [Path(folder) / str(number) for number, _ in enumerate(secrets)]
+        for file, secret in zip(files, secrets, strict=True):
+            file.touch(mode=0o600)
+            file.write_bytes(secret.value)
+        yield [f"{secret.option}{file}" for file, secret in zip(files, secrets, strict=True)]
 
 
 def answers(lines: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:

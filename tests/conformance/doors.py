@@ -19,7 +19,9 @@ BIN = Path(sys.executable).parent
 _OURS = ("ANSIBLE_", "AWX_", "MOLECULE_", "ONCALL_", "RUNBOOK_")
 # What AWX tells every job besides its survey answers, under both names that it has had.
 _AWX = {
-    f"{prefix}_{name}": 7 for prefix in ("awx", "tower") for name in ("job_id", "job_template_id", "user_id")
+    f"{prefix}_{name}": value
+    for prefix in ("awx", "tower")
+    for name, value in {"job_id": 7, "job_template_id": 7, "user_id": 7, "user_name": "alice"}.items()
 }
 
 
@@ -143,7 +145,9 @@ class Awx(TwoStep):
         answers = {**self.asked.variables(digest), **_AWX}
         (environment / "extravars").write_text(json.dumps(answers))
         (environment / "cmdline").write_text("--diff" if digest else "--diff --check")
-        (environment / "envvars").write_text(json.dumps({"JOB_ID": "7", "AWX_HOST": "http://127.0.0.1"}))
+        # Every job has the same environment: who asked for it is in the extra variables.
+        told = {"JOB_ID": "7", "AWX_HOST": "http://127.0.0.1", "RUNBOOK_OPERATOR": "awx"}
+        (environment / "envvars").write_text(json.dumps(told))
         self._lay_out_inventory(private / "inventory")
         self.call("ansible-runner", "run", str(private), "-p", self.asked.playbook, cwd=private)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import tempfile
 import time
@@ -160,15 +161,17 @@ def short_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def over_ssh(engine: Engine, ssh_host: SshServer) -> str:
-    """An inventory whose hosts are reached by SSH."""
+def over_ssh(engine: Engine, ssh_host: SshServer) -> tuple[str, str]:
+    """An inventory whose hosts are reached by SSH, and the variables without which they are not."""
     base = yaml.safe_load((engine.fixtures / "hosts.yml").read_text())
     del base["all"]["vars"]["ansible_connection"], base["all"]["vars"]["ansible_python_interpreter"]
     variables = {**ssh_host.ansible_variables(), "ansible_remote_tmp": str(engine.folder / "remote")}
+    names = ("ansible_port", "ansible_ssh_private_key_file")
+    given = json.dumps({name: variables.pop(name) for name in names})
     base["all"]["children"]["doors"]["hosts"] = {"front": variables, "back": variables}
     inventory = engine.folder / "over_ssh.yml"
     inventory.write_text(yaml.safe_dump(base))
-    return str(inventory)
+    return str(inventory), given
 
 
 @pytest.mark.parametrize(
@@ -176,12 +179,13 @@ def over_ssh(engine: Engine, ssh_host: SshServer) -> str:
     ["SIGKILL", *(pytest.param(how, marks=pytest.mark.slow) for how in ("SIGTERM", ""))],
 )
 def test_over_ssh_no_process_is_left_on_the_hosts_either(
-    engine: Engine, over_ssh: str, short_folder: Path, strike: str
+    engine: Engine, over_ssh: tuple[str, str], short_folder: Path, strike: str
 ) -> None:
+    inventory, given = over_ssh
     mend = ("-e", "mitigation=mend", "-e", "confirm=barn", "-e", f"fence_patience={30 if strike else 4}")
     seconds = _seconds()
     started = engine.start(
-        *mend, case="slow_wire", playbook="fence_down.yml", inventory=over_ssh, SLEEP=seconds,
+        *mend, "-e", given, case="slow_wire", playbook="fence_down.yml", inventory=inventory, SLEEP=seconds,
         # As in the project: then no terminal over there ends what the connection leaves.
         ANSIBLE_PIPELINING="true", ANSIBLE_SSH_CONTROL_PATH_DIR=str(short_folder),
     )  # fmt: skip
