@@ -78,6 +78,7 @@ def test_a_server_that_does_not_come_back_is_an_error_with_its_reason(
     with pytest.raises(OncallError) as caught:
         run(parameters(options, own_server), check_mode=False)
     assert str(own_server.log) in caught.value.message
+    assert 'unrecognized configuration parameter "nonsense"' in caught.value.message
 
 
 def test_a_server_tells_what_it_was_started_with_and_no_value(

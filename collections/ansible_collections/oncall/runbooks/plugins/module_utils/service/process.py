@@ -6,13 +6,19 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import contextlib
 import os
 import signal
 from typing import Callable, Dict, List, Optional, Tuple
 
-from ansible_collections.oncall.runbooks.plugins.module_utils.errors import DeniedError, UsageError
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
+    DeniedError,
+    OncallError,
+    UsageError,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.command import Completed, run
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.procfs import link_target, process_info
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub import scrub_people
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.tail import tail_file
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import (
     LogText,
@@ -22,6 +28,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.base impor
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.environment import environment_of
 
+_LAST_WORDS = 3
 _INHERITED = ("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH", "TMPDIR")
 
 
@@ -156,9 +163,18 @@ class ProcessProvider(Provider):
         if done.rc != 0:
             raise ServiceError(
                 "%s the server in %s" % (argv[1], self.data_dir),
-                got=(done.out + done.err).strip()[-400:],
+                got=" ".join([(done.out + done.err).strip()[-400:], self._last_words()]).strip(),
                 next_step="read the server's log%s" % (": %s" % self._log_file() if self._log_file() else ""),
             )
+
+    def _last_words(self) -> str:
+        """Return the last lines of the server's log: pg_ctl says that it did not start, they say why."""
+        path, lines = self._log_file(), []  # type: Tuple[str, List[str]]
+        if path:
+            with contextlib.suppress(OncallError):
+                lines = [line.strip() for line in scrub_people(tail_file(path, 4096)).splitlines()]
+        last = [line for line in lines if line][-_LAST_WORDS:]
+        return "It logged: %s" % " / ".join(last) if last else ""
 
     def _run(self, argv: List[str], timeout: float) -> Completed:
         prefix, prepare = self._as_owner()
