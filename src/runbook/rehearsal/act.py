@@ -214,14 +214,18 @@ class Act:
         changed = [step for step in applied["steps"] if step["status"] == "changed"]
         reversible = [s for s in changed if any(undo.get("reversible", True) for undo in s.get("undo") or ())]
         if not self.fault.undoes and not (self.wanted.undo and reversible):
-            ever = any(step["effect"] == IRREVERSIBLE for step in changed)
-            self.score.undone = IRREVERSIBLE if ever else (None if reversible else NOTHING_TO_UNDO)
+            stays = [step["name"] for step in changed if step["effect"] == IRREVERSIBLE]
+            self.score.kept = [f"{name}: it is irreversible" for name in stays]
+            self.score.undone = IRREVERSIBLE if stays else (None if reversible else NOTHING_TO_UNDO)
             return
         self.score.undone = False
         with self.stages.stage("undo"):
             if self.fault.heals_first:
                 self.fault.run("heal", self.stack)
-            self._run("undo", {"undo": applied["run"], "confirm": self.wanted.system}, "undone")
+            asked = {"undo": applied["run"], "confirm": self.wanted.system}
+            taken = self._run("undo", asked, "undone")
+            stays = (taken["plan"] or {}).get("kept") or ()
+            self.score.kept = [f"{step['name']}: {step['why']}" for step in stays]
         with self.stages.stage("compare: as before the run") as told:
             self._unchanged("the undo", undone=True)
             told("everything that the mitigation changed is as it was")

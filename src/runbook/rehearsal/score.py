@@ -75,7 +75,8 @@ class Score:
     for none. control: nothing was found on the healthy stand-in. detected, recommended: the fault was found,
     and the right mitigation came first.
     ends: how the applied run had to end (see `cases.base.Symptom`); verified: it did, and outside agrees.
-    undone: True or False, IRREVERSIBLE, or NOTHING_TO_UNDO; data_loss: what the mitigation says it loses.
+    undone: True or False, IRREVERSIBLE, or NOTHING_TO_UNDO; kept: steps that no undo takes back, and why;
+    data_loss: what the mitigation says it loses.
     nothing_left, resumed_repeats_nothing: over all `kills`. recovery_s, target_s: from the alarm to verified.
     content: SHA-256 of each file of the project that the runs loaded, by its path.
     """
@@ -95,6 +96,7 @@ class Score:
     predicted_matches: Match | None = None
     verified: bool | None = None
     undone: bool | str | None = None
+    kept: list[str] = field(default_factory=list)
     data_loss: str = ""
     nothing_left: bool | None = None
     resumed_repeats_nothing: bool | None = None
