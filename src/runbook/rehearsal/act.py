@@ -224,8 +224,8 @@ class Act:
                 self.fault.run("heal", self.stack)
             asked = {"undo": applied["run"], "confirm": self.wanted.system}
             taken = self._run("undo", asked, "undone")
-            stays = (taken["plan"] or {}).get("kept") or ()
-            self.score.kept = [f"{step['name']}: {step['why']}" for step in stays]
+            kept = (taken["plan"] or {}).get("kept") or ()
+            self.score.kept = [f"{step['name']}: {step['why']}" for step in kept]
         with self.stages.stage("compare: as before the run") as told:
             self._unchanged("the undo", undone=True)
             told("everything that the mitigation changed is as it was")
