@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from runbook.rehearsal.parts import deployments
-from runbook.rehearsal.processes import StandInError
+from runbook.rehearsal.processes import StandInError, accepts_connections, wait_until
 from runbook.rehearsal.stack import Stack
 
 Action = Callable[[Stack], None]
@@ -29,7 +29,7 @@ def checkout(stack: Stack) -> Path:
     return Path(stack.facts["deployments"]["path"])
 
 
-def deploy(stack: Stack, *, fails: bool = False) -> None:
+def deploy(stack: Stack) -> None:
     """Run the project's script by hand, as a person at the host does."""
     done = subprocess.run(
         ["./ops/deploy.sh"],
@@ -39,8 +39,10 @@ def deploy(stack: Stack, *, fails: bool = False) -> None:
         check=False,
         env=_environment(),
     )
-    if (done.returncode != 0) != fails:
+    if done.returncode != 0:
         raise StandInError(f"deploy.sh: exit {done.returncode}: {(done.stdout + done.stderr).strip()[-300:]}")
+    port = stack.facts["services"]["api"]["port"]
+    wait_until(lambda: accepts_connections(port), timeout=10, what="the API")
 
 
 def _environment() -> dict[str, str]:

@@ -46,6 +46,7 @@ class Receipt:
 
     def undo(self) -> Dict[str, Any]:
         """Return how the deployment is taken back, as a result's `undo`."""
+        told = {key: value for key, value in asdict(self).items() if key != "phase"}
         files = len(self.kept["files"]) if self.kept else 0
         more = ", with its %d uncommitted files" % files if files else ""
         return {
@@ -53,7 +54,7 @@ class Receipt:
             "reversible": True,
             "role": ROLE,
             "entry_point": ENTRY_POINT,
-            "args": {key: v for key, v in asdict(self).items() if key != "phase"},
+            "args": dict(told, too_new=list(self.too_new)),
         }
 
     def at(self, phase: str, private_dir: str) -> Receipt:

@@ -120,9 +120,11 @@ class Release:
         run_script(
             self.git, self.target.sha, self.params, folder_for(private_dir, receipt.run), self.evidence
         )
-        if self.must_serve:
-            wait_ready(self.params, self.target.sha, clock=self.clock, sleep=self.sleep)
+        self._wait(self.target.sha, must_serve=self.must_serve)
         return receipt.at("done", private_dir)
+
+    def _wait(self, sha: str, *, must_serve: bool) -> None:
+        wait_ready(self.params, sha, must_serve=must_serve, clock=self.clock, sleep=self.sleep)
 
     def _back(self, receipt: Receipt, kept: Optional[Kept], exc: OncallError) -> None:
         """Put back what was there, and say in `exc` how far that went."""
@@ -133,6 +135,7 @@ class Release:
             if self._scripted:
                 folder = folder_for(self.params["private_dir"], receipt.run)
                 run_script(self.git, self.state.sha, self.params, folder, self.evidence)
+                self._wait(self.state.sha, must_serve=False)
             receipt.at("undone", self.params["private_dir"])
         except OncallError as second:
             exc.changed, exc.undo = True, receipt.undo()
