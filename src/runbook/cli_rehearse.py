@@ -139,7 +139,9 @@ def _many(args: argparse.Namespace, project: Project) -> int:
     passed = sum(1 for score in scores if score["passed"])
     console.print(report_rehearsals.table(scores))
     took = clock(time.monotonic() - began)
-    console.print(f"{passed} of {len(scores)} rehearsals proved, in {took}", soft_wrap=True)
+    for told in report_rehearsals.summary(scores):
+        console.print(told, soft_wrap=True)
+    console.print(f"It took {took}.")
     if args.report:
         report_rehearsals.write(Path(args.report), scores)
     if args.junit:

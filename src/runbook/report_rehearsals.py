@@ -15,6 +15,7 @@ from rich.text import Text
 from runbook_engine import state
 
 from runbook.output_text import clock
+from runbook.rehearsal.score import Kill
 
 HEAD = ("rehearsal", "kind", "mitigation", "ends", "predicted", "undo", "kills", "time", "proved")
 
@@ -23,7 +24,7 @@ def row(score: Mapping[str, Any]) -> tuple[str, ...]:
     """Return one score in the columns of HEAD."""
     match, kills = score["predicted_matches"] or {}, score["kills"]
     undone = {True: "as before", False: "FAILED", None: ""}.get(score["undone"], str(score["undone"]))
-    good = sum(1 for kill in kills if kill["lock_free"] and not kill["left"] and kill["resumed"])
+    good = sum(1 for kill in kills if Kill(**kill).good)
     return (
         f"{score['system']} {score['runbook']} {score['fault']}",
         score["kind"],
@@ -47,6 +48,21 @@ def table(scores: Sequence[Mapping[str, Any]]) -> Table:
     return made
 
 
+def summary(scores: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what all scores say together, one sentence each."""
+    matches = [score["predicted_matches"] for score in scores if score["predicted_matches"]]
+    compared, matched = (sum(match[key] for match in matches) for key in ("compared", "matched"))
+    kills = [kill for score in scores for kill in score["kills"]]
+    good = sum(1 for kill in kills if Kill(**kill).good)
+    undone = [score["undone"] for score in scores if isinstance(score["undone"], bool)]
+    return [
+        f"{sum(1 for score in scores if score['passed'])} of {len(scores)} rehearsals proved",
+        f"{matched} of {compared} changing steps did what the plan had said",
+        f"{sum(undone)} of {len(undone)} undos gave back the state from before",
+        f"{good} of {len(kills)} killed runs left nothing and were resumed without repeating anything",
+    ]
+
+
 def problem(score: Mapping[str, Any]) -> str:
     """Return what a rehearsal failed in, "" when it passed."""
     bad = [stage for stage in score["stages"] if stage["problem"]]
@@ -65,7 +81,8 @@ def _markdown(scores: Sequence[Mapping[str, Any]]) -> str:
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
-    lines = ["# Rehearsals", "", line(HEAD), line(["---"] * len(HEAD)), *(line(row(s)) for s in scores)]
+    lines = ["# Rehearsals", "", *(f"- {told}" for told in summary(scores)), ""]
+    lines += [line(HEAD), line(["---"] * len(HEAD)), *(line(row(s)) for s in scores)]
     lines += ["", *(f"- {row(s)[0]}: {problem(s)}" for s in scores if problem(s))]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -79,6 +96,7 @@ def _html(scores: Sequence[Mapping[str, Any]]) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Rehearsals</title>'
         f"<style>{style}</style></head><body><main><h1>Rehearsals</h1>"
+        f"<ul>{''.join(f'<li>{told}</li>' for told in summary(scores))}</ul>"
         f"<table><thead>{line(HEAD, 'th')}</thead>"
         f"<tbody>{''.join(line(row(s), 'td') for s in scores)}</tbody></table>"
         f"{f'<ul>{failed}</ul>' if failed else ''}</main></body></html>\n"

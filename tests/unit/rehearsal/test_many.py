@@ -57,7 +57,10 @@ def test_every_fault_can_be_rehearsed(system: str) -> None:
 def _scores() -> list[dict[str, Any]]:
     good = Score("i", "roost", "stream-outage", "relay-killed", "namespace", passed=True, recovery_s=9.0)
     good.predicted_matches, good.undone = Match(2, 2), "nothing to take back"
-    good.kills = [Kill("One", "middle", lock_free=True, resumed="verified"), Kill("One", "after")]
+    good.kills = [
+        Kill("One", "middle", lock_free=True, resumed="verified"),
+        Kill("One", "after", left=["process 7"]),
+    ]
     good.stages = [Stage("fault: x", 1.0)]
     bad = Score("j", "roost", "auth-outage", "auth-killed", "namespace")
     bad.stages = [Stage("fault: y", 1.0), Stage("plan: a|b <x>", 2.0, problem="it is\nred \x1b")]
@@ -69,6 +72,15 @@ def test_a_score_is_one_row() -> None:
     assert len(good) == len(report_rehearsals.HEAD)
     assert good[4:7] == ("2 of 2", "nothing to take back", "1 of 2")
     assert (good[-1], bad[-1]) == ("yes", "NO")
+
+
+def test_all_scores_together_are_four_sentences() -> None:
+    assert report_rehearsals.summary(_scores()) == [
+        "1 of 2 rehearsals proved",
+        "2 of 2 changing steps did what the plan had said",
+        "0 of 0 undos gave back the state from before",
+        "1 of 2 killed runs left nothing and were resumed without repeating anything",
+    ]
 
 
 @pytest.mark.parametrize("suffix", [".md", ".html"])
