@@ -58,6 +58,7 @@ EFFECTS = {
     "oncall.runbooks.redis_configure": "change",
     "oncall.runbooks.redis_role": "change",
     "oncall.runbooks.redis_save": "change",
+    "oncall.runbooks.redis_repair": "change",
     "oncall.runbooks.service_settings": "change",
     "oncall.runbooks.pg_restore_r2": "change",
     "oncall.runbooks.pg_restore_r2_info": None,

@@ -184,6 +184,14 @@ class RedisServer:
             info = client.info("persistence")
         return not info["rdb_bgsave_in_progress"] and info["rdb_last_bgsave_status"] == "err"
 
+    def damage_append_only(self, near: str) -> None:
+        """Overwrite the entry of the append-only file that has this text in it; the server must be down."""
+        parts = sorted((self.data / "appendonlydir").glob("*.incr.aof")) or [self.data / "appendonly.aof"]
+        content = parts[-1].read_bytes()
+        at = content.rindex(near.encode())
+        # Its length is gone with the line end before it: what follows makes no sense any more.
+        parts[-1].write_bytes(content[: at - 4] + b"\xff" * 6 + content[at + 2 :])
+
     def crowd(self) -> list[redis.Connection]:
         """Take every connection that is left; the caller disconnects them."""
         taken: list[redis.Connection] = []

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -90,6 +93,21 @@ def fill_disk(stack: Stack) -> None:
     server = of(stack)
     server.call("BGSAVE")
     wait_until(server.save_failed, timeout=15, what="a snapshot that fails for want of room")
+
+
+def damage_files(stack: Stack) -> None:
+    """End it, damage an entry in the middle of its append-only file, and have it fail to start."""
+    server = of(stack)
+    server.call("SET", "limit:login:198.51.100.7", 1)
+    os.kill(services.pid_of(stack.facts, "redis"), signal.SIGKILL)
+    wait_until(lambda: not server.answers(), timeout=5, what="the end of Redis")
+    server.damage_append_only("limit:login:198.51.100.7")
+    services.restart_supervised(stack.facts, "redis")
+    wait_until(lambda: _says(stack, "Bad file format"), timeout=10, what="a start that fails")
+
+
+def _says(stack: Stack, words: str) -> bool:
+    return words in Path(stack.facts["services"]["redis"]["log"]).read_text(errors="replace")
 
 
 def take_all_connections(stack: Stack) -> None:

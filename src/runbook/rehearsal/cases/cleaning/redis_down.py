@@ -94,6 +94,13 @@ _SYMPTOMS = (
         finds=("redis_answers",),
     ),
     Symptom(
+        "corrupt-aof",
+        "an entry of the append-only file is rubbish, so Redis does not start; all before it is good",
+        redis.damage_files,
+        expects="repair-aof",
+        finds=("redis_runtime", "redis_log"),
+    ),
+    Symptom(
         "disk-full",
         "no byte is free on the disk, so a snapshot failed and writes are refused",
         redis.fill_disk,

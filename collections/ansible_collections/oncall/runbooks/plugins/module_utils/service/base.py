@@ -172,6 +172,10 @@ class Provider(ABC):
     def restart(self, *, stop_timeout: float) -> str:
         """Stop and start it, giving it `stop_timeout` seconds to stop; return what was done."""
 
+    def stop(self, *, stop_timeout: float) -> None:  # noqa: ARG002 - the shared signature
+        """End it, also one that the platform starts again and again; `restart` starts it."""
+        raise self._cannot("stop it and leave it down")
+
     def recreate(self, *, stop_timeout: float) -> str:  # noqa: ARG002 - the shared signature
         """Start it again so that changed settings are read; return what was done."""
         raise self._cannot("start it again with changed settings")

@@ -101,6 +101,11 @@ class DockerProvider(Provider):
         else:
             self._must(["kill", "--signal", "CONT", self.name], "continue container %s" % self.name)
 
+    def stop(self, *, stop_timeout: float) -> None:
+        # Also a restart policy lets it lie then, until it is started.
+        command = ["stop", "--time", "%d" % stop_timeout, self.name]
+        self._must(command, "stop container %s" % self.name, timeout=stop_timeout + 60)
+
     def restart(self, *, stop_timeout: float) -> str:
         command = ["restart", "--time", "%d" % stop_timeout, self.name]
         self._must(command, "restart container %s" % self.name, timeout=stop_timeout + 60)

@@ -86,6 +86,9 @@ class SupervisorProvider(Provider):
     def thaw(self, state: ServiceState) -> None:
         os.kill(state.pid, signal.SIGCONT)
 
+    def stop(self, *, stop_timeout: float) -> None:
+        self._asked("stopProcess", "stop", _NOT_RUNNING, timeout=stop_timeout + 60)
+
     def restart(self, *, stop_timeout: float) -> str:
         patience = stop_timeout + 60
         self._asked("stopProcess", "stop", _NOT_RUNNING, timeout=patience)

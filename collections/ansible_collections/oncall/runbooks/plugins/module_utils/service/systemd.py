@@ -75,6 +75,9 @@ class SystemdProvider(Provider):
     def thaw(self, state: ServiceState) -> None:  # noqa: ARG002 - the shared signature
         self._must(["kill", "--signal", "CONT", self.name], "continue unit %s" % self.name)
 
+    def stop(self, *, stop_timeout: float) -> None:
+        self._must(["stop", self.name], "stop unit %s" % self.name, timeout=stop_timeout + 60)
+
     def restart(self, *, stop_timeout: float) -> str:
         self._must(["restart", self.name], "restart unit %s" % self.name, timeout=stop_timeout + 60)
         return "systemctl restart %s" % self.name
