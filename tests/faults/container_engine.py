@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
-import tarfile
-import tempfile
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg2
 
+from runbook.rehearsal.engine import Image
 from runbook.rehearsal.postgres_server import PostgresBinaries
 
 IMAGE = "oncall-test-postgres"
-_TOOLS = ("sh", "df", "id", "cat", "sleep", "test")
-_PREFIX = "opt/postgres"
 
 
 class NoEngineError(RuntimeError):
@@ -99,37 +94,15 @@ class Engine:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def import_postgres(self, binaries: PostgresBinaries) -> None:
-        """Make the image: the server's own tree, a shell, and the libraries that both need."""
-        with tempfile.TemporaryDirectory(dir=self.folder.parent) as scratch:
-            archive = Path(scratch) / "image.tar"
-            _pack(archive, binaries.bin_dir.parent)
-            path = f"/{_PREFIX}/{binaries.bin_dir.parent.name}/bin:/bin"
-            self.run("import", "--change", f"ENV PATH={path}", str(archive), IMAGE)
+        """Make the image of a server."""
+        image = Image()
+        programs = image.add_postgres(binaries)
+        self.import_image(image, IMAGE, f"{programs}:/bin")
 
-
-def _pack(archive: Path, tree: Path) -> None:
-    """Keep the tree and the folder of libraries beside its package in the same relation to each other."""
-    package = tree.parent
-    tools = [Path(found) for name in _TOOLS if (found := shutil.which(name))]
-    binaries = [*(tree / "bin").iterdir(), *(tree / "lib").rglob("*.so")]
-    with tarfile.open(archive, "w") as tar:
-        tar.add(tree, f"{_PREFIX}/{tree.name}")
-        bundled = package.parent / f"{package.name}.libs"
-        if bundled.exists():
-            tar.add(bundled, f"opt/{bundled.name}")
-        for tool in tools:
-            tar.add(tool.resolve(), f"bin/{tool.name}")
-        for library in _libraries([*tools, *binaries]):
-            if package.parent not in library.parents:
-                tar.add(library.resolve(), str(library).lstrip("/"))
-        passwd = archive.with_name("passwd")
-        passwd.write_text("root:x:0:0::/:/bin/sh\npostgres:x:1000:1000::/tmp:/bin/sh\n")
-        tar.add(passwd, "etc/passwd")
-
-
-def _libraries(binaries: Iterable[Path]) -> set[Path]:
-    asked = subprocess.run(["ldd", *map(str, binaries)], capture_output=True, text=True, check=False)
-    return {Path(path) for path in re.findall(r"(/\S+) \(0x", asked.stdout)}
+    def import_image(self, image: Image, name: str, path: str = "/bin") -> None:
+        """Make an image whose programs are found in `path`."""
+        host = self.environment.get("DOCKER_HOST", "")
+        image.load(name, self.folder.parent, env=[f"PATH={path}"], host=host)
 
 
 @dataclass

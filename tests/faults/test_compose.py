@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import sys
-import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,9 @@ from ansible_collections.oncall.runbooks.plugins.modules import (
     service_restart,
     service_settings,
 )
-from container_engine import _TOOLS, Engine, NoEngineError, _libraries
+from container_engine import Engine, NoEngineError
+
+from runbook.rehearsal.engine import Image
 
 pytestmark = pytest.mark.containers
 SECRET = "canary-secret-of-the-container-0123456789"
@@ -51,23 +52,13 @@ def engine(server_folder: Path) -> Iterator[Engine]:
         started.start_own()
         patch.setenv("DOCKER_HOST", started.environment["DOCKER_HOST"])
         patch.setenv("DOCKER_CONFIG", str(plugins.parent))
-        _import_shell(started, server_folder / "shell.tar")
+        started.import_image(Image(), "oncall-test-shell")
         yield started
     except NoEngineError as error:
         pytest.skip(f"NOT TESTED, no container engine: {error}")
     finally:
         patch.undo()
         started.stop()
-
-
-def _import_shell(engine: Engine, archive: Path) -> None:
-    tools = [Path(found) for name in _TOOLS if (found := shutil.which(name))]
-    with tarfile.open(archive, "w") as tar:
-        for tool in tools:
-            tar.add(tool.resolve(), f"bin/{tool.name}")
-        for library in _libraries(tools):
-            tar.add(library.resolve(), str(library).lstrip("/"))
-    engine.run("import", "--change", "ENV PATH=/bin", str(archive), "oncall-test-shell")
 
 
 @pytest.fixture
@@ -114,8 +105,8 @@ def expiry(project: Path) -> int | None:
 def restart(project: Path, **changed: Any) -> dict[str, Any]:
     """Run service_restart on it."""
     given = {
-        "runtime": runtime(project), "health": None, "precheck": [], "recreate": False, "log_path": "",
-        "database": "", "evidence_dir": None, "stop_timeout": 1.0, "timeout": 10.0, **changed,
+        "runtime": runtime(project), "health": None, "redis": None, "precheck": [], "recreate": False,
+        "log_path": "", "database": "", "evidence_dir": None, "stop_timeout": 1.0, "timeout": 10.0, **changed,
     }  # fmt: skip
     return service_restart.run(given, check_mode=False)
 

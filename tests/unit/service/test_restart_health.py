@@ -6,9 +6,11 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
 from ansible_collections.oncall.runbooks.plugins.modules.service_restart import run
 
@@ -17,6 +19,8 @@ from runbook.rehearsal.processes import wait_until
 from .conftest import Supervised
 
 Options = Callable[..., dict[str, Any]]
+SHIPPED = Path(__file__).resolve().parents[3] / "inventories/roost/group_vars/all/services.yml"
+(TUNNEL,) = (s for s in yaml.safe_load(SHIPPED.read_text())["service_list"] if s["name"] == "tunnel")
 
 
 @pytest.fixture
@@ -26,8 +30,8 @@ def options(supervised: Supervised) -> Options:
     def make(name: str = "web", **changed: Any) -> dict[str, Any]:
         return {
             "runtime": supervised.runtime(name), "health": supervised.health(name), "log_path": "",
-            "database": "", "precheck": [], "recreate": False, "evidence_dir": None, "stop_timeout": 5.0,
-            "timeout": 8.0, **changed,
+            "database": "", "redis": None, "precheck": [], "recreate": False, "evidence_dir": None,
+            "stop_timeout": 5.0, "timeout": 8.0, **changed,
         }  # fmt: skip
 
     return make
@@ -86,6 +90,48 @@ def test_a_configuration_that_is_broken_stops_it_before_the_service(
     assert "canary-of-the-check" not in caught.value.message
     assert (caught.value.changed, supervised.provider().state().pid) == (False, pid)
     run(options(precheck=["true"]), check_mode=True)
+
+
+@pytest.fixture
+def tunnel_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The shipped check of the tunnel, with a configuration that is there, and no tool as yet."""
+    config = tmp_path / "config.yml"
+    config.write_text("ingress: []\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return [part.replace("/etc/cloudflared/config.yml", str(config)) for part in TUNNEL["precheck"]]
+
+
+@pytest.mark.parametrize(
+    ("tool", "told"),
+    [
+        (None, "cloudflared: not found.*Next: install the program"),
+        ("echo 'Rule #2 hides rule #3'; exit 1", "Rule #2.*Next: correct its configuration"),
+    ],
+)
+def test_the_shipped_check_of_the_tunnel_refuses(
+    supervised: Supervised, options: Options, tunnel_check: list[str], tool: str | None, told: str
+) -> None:
+    pid = supervised.provider().state().pid
+    if tool is not None:
+        add_tool(tunnel_check, tool)
+    with pytest.raises(OncallError, match=f"(?s)nothing was restarted.*{told}"):
+        run(options(precheck=tunnel_check), check_mode=False)
+    assert supervised.provider().state().pid == pid
+
+
+def test_the_shipped_check_of_the_tunnel_lets_a_good_configuration_pass(
+    options: Options, tunnel_check: list[str]
+) -> None:
+    add_tool(tunnel_check, "exit 0")
+    assert run(options(precheck=tunnel_check), check_mode=True)["changed"]
+
+
+def add_tool(check: list[str], does: str) -> None:
+    """Write a `cloudflared` that takes what the real one takes: `tunnel --config FILE ingress validate`."""
+    config = next(word for word in check[-1].split() if word.endswith("config.yml"))
+    tool = Path(config).with_name("cloudflared")
+    tool.write_text(f'#!/bin/sh\n[ $# = 5 ] && [ "$4 $5" = "ingress validate" ] || exit 9\n{does}\n')
+    tool.chmod(0o755)
 
 
 def test_a_service_that_does_not_exist_is_named(supervised: Supervised, options: Options) -> None:

@@ -26,6 +26,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.base impor
 )
 
 MAX_EVIDENCE = 256 * 1024
+# What a shell exits with when it does not find a program, or may not start it.
+_CANNOT_BE_RUN = (126, 127)
 _PRECHECK_TIMEOUT = 20.0
 _REDIS_LOSS = (
     "what a server that still runs has not written to disk: it does that when it is asked to stop, unless it "
@@ -81,12 +83,15 @@ def _precheck(argv: Sequence[str], before: ServiceState) -> None:
         return
     done = run(argv, timeout=_PRECHECK_TIMEOUT, merge=True)
     if done.rc != 0:
+        missing = done.rc in _CANNOT_BE_RUN
         raise ServiceError(
             "restart %s" % before.describe(),
             on=" ".join(argv),
             got="the check before it failed, nothing was restarted: %s" % scrub(done.out).strip()[-400:],
-            next_step="correct its configuration, then run this again",
-            kind="precheck",
+            next_step="install the program that checks, or correct the service's precheck in service_list"
+            if missing
+            else "correct its configuration, then run this again",
+            kind="precheck_missing" if missing else "precheck",
         )
 
 
