@@ -91,7 +91,7 @@ _SYMPTOMS = (
         kind="failing dependency",
         asks="restart-service",
         finds=("service_ready", "database_connected"),
-        ends="failed",
+        ends="failed, undone",
         in_plan=True,
         says="Nothing was restarted",
     ),
