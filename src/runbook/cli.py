@@ -32,6 +32,7 @@ _COMMANDS = {
     "audit": ("runbook.cli_audit", "audit"),
     "lock": ("runbook.cli_lock", "lock"),
     "coverage": ("runbook.cli_coverage", "coverage"),
+    "history": ("runbook.cli_history", "history"),
     "doctor": ("runbook.cli_doctor", "doctor"),
     "proof": ("runbook.cli_proof", "proof"),
     "rehearse": ("runbook.cli_rehearse", "rehearse"),

@@ -106,6 +106,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         "report": _report(commands),
         "coverage": _coverage(commands),
         "proof": _proof(commands),
+        "history": _history(commands),
         "doctor": _doctor(commands),
     }
     for name, command in made.items():
@@ -305,6 +306,13 @@ def _proof(commands: Any) -> Parser:
     command.add_argument(
         "--save", action="store_true", help="write it into the project, so that a fresh clone has it"
     )
+    return command
+
+
+def _history(commands: Any) -> Parser:
+    command: Parser = commands.add_parser("history", help="how the rehearsals went over time")
+    command.add_argument("system", metavar="SYSTEM", nargs="?", default="", help="default: every system")
+    command.add_argument("runbook", metavar="RUNBOOK", nargs="?", default="", help="default: every runbook")
     return command
 
 

@@ -13,6 +13,7 @@ from runbook_engine import commands
 from runbook_engine.plan_text import changes_nothing
 from runbook_engine.render import findings_title, headline
 
+from runbook.history import Plot
 from runbook.output_result import diff_lines, plan_rows
 from runbook.output_text import SEVERITY_ORDER, exit_tone, fact_rows, is_formality, readable, seconds
 
@@ -25,6 +26,7 @@ class Report:
     plan: Mapping[str, Any] | None
     generated: str
     rehearsal: Mapping[str, Any] | None = None
+    history: Plot | None = None
 
     @property
     def title(self) -> str:

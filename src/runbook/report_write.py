@@ -14,6 +14,7 @@ from typing import Any
 from runbook_engine import state
 from runbook_engine.errors import UsageError
 
+from runbook.history import Plot, plot, trends
 from runbook.report_model import Report
 from runbook.report_timeline import draw
 
@@ -57,7 +58,7 @@ def render(
     )
     environment.filters["cell"] = _cell
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    report = Report(result, _plan_of(result, where), now, rehearsal)
+    report = Report(result, _plan_of(result, where), now, rehearsal, _history(rehearsal, where))
     timeline = draw(list(report.steps), result["started_at"], result["duration_s"])
     return environment.get_template(_FORMATS[suffix]).render(r=report, t=timeline)
 
@@ -68,6 +69,14 @@ def _cell(value: Any) -> str:
     for mark in ("\\", "|", "`", "*", "_", "<", "["):
         text = text.replace(mark, f"\\{mark}")
     return text
+
+
+def _history(rehearsal: Mapping[str, Any] | None, where: Path) -> Plot | None:
+    """The plot of all rehearsals of this fault; None of a run that is no rehearsal."""
+    if rehearsal is None:
+        return None
+    found = trends(None, where, [rehearsal["system"]], rehearsal["runbook"], rehearsal["fault"])
+    return plot(found[0]) if found else None
 
 
 def _plan_of(result: Mapping[str, Any], where: Path) -> Mapping[str, Any] | None:

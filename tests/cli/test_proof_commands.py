@@ -115,6 +115,18 @@ def test_only_what_holds_is_saved(cli: Cli) -> None:
     assert [found["fault"] for found in proof_store.shipped(cli.project, "tiny")] == ["bad-word"]
 
 
+def test_history_says_how_each_fault_went(cli: Cli) -> None:
+    assert "Nothing was rehearsed yet" in cli("history").stdout
+    rehearsed(cli)
+    rehearsed(cli, "no-file", passed=False)
+    told = " ".join(cli("history", "tiny", "file-failure").stdout.split())
+    assert "tiny · file-failure target 5 min" in told
+    assert "bad-word 1/1 14 s █" in told
+    assert "no-file 0/1 - ✗" in told
+    assert [one["passed"] for one in cli.json("history")] == [1, 0]
+    assert cli("history", "tiny", "no-such").returncode == 2
+
+
 def test_every_runbook_of_the_project_has_a_line(cli: Cli) -> None:
     told = cli.json("proof", "roost", "--project", str(ROOT))
     assert {one["runbook"] for one in told["runbooks"]} >= {"database-failure", "stream-outage"}

@@ -151,3 +151,33 @@ def test_a_narrow_screen_shows_whole_lines_without_scrolling_to_the_side(
     assert told, done.stdout[:300]
     assert int(told[1]) <= 500
     assert int(told[2]) > 300
+
+
+def test_the_report_of_a_rehearsal_draws_those_before_it(applied: Cli, tmp_path: Path) -> None:
+    score: dict[str, Any] = {
+        "system": "tiny",
+        "runbook": "file-failure",
+        "fault": "bad-word",
+        "mitigation": "rewrite",
+        "passed": True,
+        "stages": [{"name": "verify", "seconds": 1.0, "detail": "it says ok", "problem": ""}],
+        "postgres": "",
+        "isolation": "none",
+        "recovery_s": 14.0,
+        "target_s": 20.0,
+        "loss_rows": 0,
+    }
+    for hour, passed in ((1, True), (2, False), (3, True)):
+        name = f"20261121t0{hour}0000z-00000{hour}"
+        folder = tmp_path / "rehearsals" / name
+        folder.mkdir(parents=True)
+        found = score | {"rehearsal": name, "passed": passed}
+        (folder / "rehearsal.json").write_text(json.dumps(found))
+    result = json.loads((applied.runs[-1] / "result.json").read_text())
+    page, text = (report_write.render(kind, result, tmp_path, score) for kind in (".html", ".md"))
+    drawn = page[page.index('<svg id="history"') :]
+    assert [drawn.count(f'class="dot {kind}"') for kind in ("d-ok", "d-bad")] == [2, 1]
+    assert drawn.count("<polyline") == drawn.count('class="target"') == 1
+    assert "2 of 3 rehearsals of bad-word passed" in page
+    assert "2 of 3 rehearsals of bad-word passed" in text.replace("\\", "")
+    assert "history" not in report_write.render(".html", result, tmp_path)
