@@ -129,7 +129,7 @@ class ServiceOutage(Case):
     @property
     def proof(self) -> str:
         """What was seen."""
-        return "bookings can be looked at, the API is ready by the public address; settings and data are the same"
+        return "bookings can be looked at, the API is ready for the public; settings and data are the same"
 
 
 CASE = ServiceOutage
