@@ -19,11 +19,11 @@ STAGES = ["diagnose", "recommend", "plan", "apply", "verify"]
 
 
 def rehearse(
-    runbook: str, state: Path, *arguments: str, project: Path = ROOT
+    runbook: str, state: Path, *arguments: str, project: Path = ROOT, system: str = "roost"
 ) -> tuple[int, str, dict[str, Any]]:
-    """Run `runbook rehearse` for Roost; return exit code, output and the score."""
+    """Run `runbook rehearse`; return exit code, output and the score."""
     done = subprocess.run(
-        [sys.executable, "-m", "runbook.cli", "rehearse", "roost", runbook, "--scale", "10MB",
+        [sys.executable, "-m", "runbook.cli", "rehearse", system, runbook, "--scale", "10MB",
          "--state", str(state), "--project", str(project), *arguments],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
@@ -36,12 +36,12 @@ def proved(score: dict[str, Any]) -> list[str]:
     return [s["name"].split(":")[0] for s in score["stages"] if not s["problem"]]
 
 
-def must_pass(runbook: str, state: Path, fault: str, *arguments: str) -> list[str]:
+def must_pass(runbook: str, state: Path, fault: str, *arguments: str, system: str = "roost") -> list[str]:
     """Rehearse one fault, see every stage proved that it has, and return the stages."""
-    about = cases.find_fault(fault, "roost", runbook)
+    about = cases.find_fault(fault, system, runbook)
     if fault == "disk-full" and not isolation.available():
         pytest.skip("a disk is only filled inside a namespace, which this machine does not allow")
-    code, output, score = rehearse(runbook, state, "--fault", fault, *arguments)
+    code, output, score = rehearse(runbook, state, "--fault", fault, *arguments, system=system)
     assert code == 0, output
     assert "verified · " in output or "as declared · " in output
     # Every secret of the stand-in begins so; the names of some checks hold the same word.
@@ -71,9 +71,11 @@ def sabotaged(folder: Path, playbook: str, old: str, new: str) -> Path:
     return project
 
 
-def must_fail_after(stage: str, runbook: str, state: Path, project: Path, *arguments: str) -> None:
+def must_fail_after(
+    stage: str, runbook: str, state: Path, project: Path, *arguments: str, system: str = "roost"
+) -> None:
     """Rehearse a sabotaged project and see that it does not get past `stage`."""
-    code, output, score = rehearse(runbook, state, *arguments, project=project)
+    code, output, score = rehearse(runbook, state, *arguments, project=project, system=system)
     assert code != 0, output
     assert "FAILED" in output
     assert proved(score)[-1] == stage, output
