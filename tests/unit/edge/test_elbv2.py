@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import boto3
 import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils.edge.elbv2 import TargetGroup
 from ansible_collections.oncall.runbooks.plugins.module_utils.edge.failover import Wish, switch
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
+from edge_servers import Act, probe
 
 from runbook.rehearsal.s3_server import S3Server
+from runbook.rehearsal.vendors.base import Answer, Request, Route, Vendor, VendorServer
 
 REGION = "eu-central-1"
 OLD, NEW = "10.0.0.1:80", "10.0.0.2:80"
@@ -109,6 +112,47 @@ def test_over_and_back(access: Any, client: Any, group: dict[str, str], how: str
     assert move(edge, target="standby")["changed"] is False
     back = move(edge, back=True, before=done["undo"]["args"]["before"])
     assert (back["changed"], registered(client, group["arn"])) == (True, [OLD])
+
+
+class LoadBalancer(Vendor):
+    """What a visitor reaches: it serves from whatever is registered; `ask` says what that is."""
+
+    ask: Callable[[], list[str]]
+
+    def initial(self) -> dict[str, Any]:
+        """Nothing to remember."""
+        return {}
+
+    def _serve(self, request: Request) -> Answer:
+        names = {OLD: "primary", NEW: "standby"}
+        return Answer(200, {}, {"X-Served-By": ",".join(names[one] for one in self.ask())})
+
+    routes: ClassVar[list[Route]] = [("GET", "/", _serve)]
+
+
+def test_the_module_proves_from_outside_that_a_target_group_moved(
+    access: dict[str, str], client: Any, group: dict[str, str], tmp_path: Path, act: Act
+) -> None:
+    balancer = LoadBalancer(tmp_path)
+    balancer.ask = lambda: registered(client, group["arn"])
+    with VendorServer(balancer) as server:
+        asked: dict[str, Any] = {
+            "provider": "elbv2",
+            "primary": "primary",
+            "elbv2": {
+                **access,
+                "target_group": group["arn"],
+                "targets": {"primary": [OLD], "standby": [NEW]},
+            },
+            "probe": probe(server.base_url + "/", within=5.0, timeout=2.0),
+        }
+        done = act("cdn_failover", **asked)
+        assert (done["changed"], done["active"], registered(client, group["arn"])) == (True, "standby", [NEW])
+        assert done["proof"]["answered_by"] == {"standby": 3}
+        assert act("cdn_failover", **asked)["changed"] is False
+        back = act("cdn_failover", state="failed_back", before=done["undo"]["args"]["before"], **asked)
+    assert (back["active"], registered(client, group["arn"])) == ("primary", [OLD])
+    assert access["secret_key"] not in str([done, back])
 
 
 class Reluctant(TargetGroup):
