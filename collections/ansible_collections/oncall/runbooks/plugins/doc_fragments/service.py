@@ -119,6 +119,22 @@ options:
             description: How far back. 0 means that it is not read.
             type: float
             default: 15
+          answers:
+            description: How an answer looks in it. When given, the share of errors of the server (5xx) is measured.
+            type: dict
+            suboptions:
+              pattern:
+                description: Regular expression with a group called C(status).
+                type: str
+                required: true
+              max_percent:
+                description: More errors than this share is a failure.
+                type: float
+                default: 5
+              at_least:
+                description: With fewer answers than this nothing fails.
+                type: int
+                default: 20
       ready:
         description:
           - Its own readiness address, as the host sees it, for a service that says there what it stands on. It is ready only

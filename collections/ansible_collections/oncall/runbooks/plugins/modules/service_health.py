@@ -39,6 +39,7 @@ options:
       - database_connected
       - migrations_current
       - service_log
+      - service_errors
       - service_settings
       - tunnel_connections
       - settings_temporary

@@ -14,6 +14,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import Usag
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.log import SAMPLE, Group, when_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub import scrub_people
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.service_errors import measure_errors
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import plural, span
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import Provider
 
@@ -87,7 +88,10 @@ def classify(line: str, classes: Classes) -> Optional[str]:
 def measure_service_log(
     provider: Provider, rules: Mapping[str, Any], now: Optional[datetime] = None
 ) -> Iterator[Dict[str, Any]]:
-    """Yield the complaints of the last `window_minutes` of the service's log, the gravest class first."""
+    """Yield the complaints of the last `window_minutes` of the service's log, the gravest class first.
+
+    Where the rules say how an answer looks in it, also how many of them were errors of the server.
+    """
     classes, minutes = classes_with(rules["patterns"]), rules["window_minutes"]
     read = provider.logs(hours=minutes / 60.0, max_bytes=MAX_BYTES)
     now = now or datetime.now(timezone.utc)
@@ -112,6 +116,8 @@ def measure_service_log(
         expected={"classes": {}},
         details=[group.as_dict() for group in groups] or None,
     )
+    if rules.get("answers"):
+        yield measure_errors((line for line, _when in lines), rules["answers"], minutes)
 
 
 def _dated(lines: Iterable[str]) -> Iterator[Tuple[str, Optional[datetime]]]:

@@ -19,6 +19,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.readiness i
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runtime import measure_runtime
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.service_errors import ANSWERS_SPEC
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.service_log import measure_service_log
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.service_settings import measure_settings
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import Provider
@@ -38,6 +39,7 @@ CHECKS = (
     "service_health",
     *READY_CHECKS,
     "service_log",
+    "service_errors",
     "service_settings",
     "tunnel_connections",
 )
@@ -64,6 +66,7 @@ SERVICE_SPEC: Dict[str, Any] = {
         "options": {
             "patterns": {"type": "dict", "default": {}},
             "window_minutes": {"type": "float", "default": 15.0},
+            "answers": ANSWERS_SPEC,
         },
     },
     "settings": {
@@ -104,7 +107,8 @@ def _probes(service: Mapping[str, Any], provider: Provider, timeout: float) -> I
 
     yield probe(("service_runtime",), partial(measure_runtime, provider, "service_runtime"), "fail")
     if service["log"]["window_minutes"] > 0:
-        yield probe(("service_log",), partial(measure_service_log, provider, service["log"]))
+        names = ("service_log", "service_errors") if service["log"].get("answers") else ("service_log",)
+        yield probe(names, partial(measure_service_log, provider, service["log"]))
     if service.get("health"):
         names = (
             ("service_health", "tunnel_connections") if service.get("connections") else ("service_health",)
