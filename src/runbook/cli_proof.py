@@ -23,6 +23,7 @@ from runbook.catalog import find_system, system_names
 from runbook.output import make_console
 from runbook.output_text import seconds
 from runbook.project import Project, find_project
+from runbook.proof_totals import lines, totals
 from runbook.proofs import STYLE, Standings, known_faults, standings
 
 _YES = {True: "yes", False: "NO", None: "-"}
@@ -44,12 +45,18 @@ def proof(args: argparse.Namespace) -> int:
             one.as_dict() | {"rehearsals": [_told(found) for found in one.rehearsals.values()]}
             for one in stand.values()
         ]
-        told = {"project": str(project.root), "proved": _all_proved(stand), "runbooks": listed}
+        told = {
+            "project": str(project.root),
+            "proved": _all_proved(stand),
+            "totals": totals(stand.values()),
+            "runbooks": listed,
+        }
         sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
     else:
         console = make_console()
         for one in stand.values():
             print_standing(console, one)
+        console.print(Text("\n" + "\n".join(lines(totals(stand.values())))))
         console.print(Text(f"\n{summary(stand)}", style="bold green" if _all_proved(stand) else "bold red"))
     return 0 if _all_proved(stand) else 1
 
