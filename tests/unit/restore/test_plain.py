@@ -58,6 +58,17 @@ def read(*blocks: bytes) -> list[Any]:
     return list(PlainReader(blocks).events())
 
 
+def joined(events: list[Any]) -> list[Any]:
+    """Return the events with the rows of each COPY in one piece: where they are cut is of no account."""
+    made: list[Any] = []
+    for event in events:
+        if isinstance(event, ev.CopyData) and isinstance(made[-1], ev.CopyData):
+            made[-1] = ev.CopyData(made[-1].data + event.data, made[-1].rows + event.rows)
+        else:
+            made.append(event)
+    return made
+
+
 @pytest.mark.parametrize(
     "options",
     [(), ("-C",), ("-c",), ("-c", "--if-exists"), ("-c", "-C"), ("--inserts",), ("--disable-triggers",)],
@@ -102,11 +113,22 @@ def test_the_sizes_of_the_pieces_change_nothing(
     monkeypatch.setattr(plain, "CHUNK", 700)
     data = dump(postgres, "--exclude-schema=none", "-B")
     whole = read(data)
-    for size in (1, 7, 4096):
-        assert read(*pieces(data, size)) == whole
-    chunks = [event.data for event in whole if isinstance(event, ev.CopyData)]
-    assert all(chunk.endswith(b"\n") for chunk in chunks)
-    assert len(chunks) > 50
+    longest_row = max(map(len, data.split(b"\n"))) + 1
+    for size in (1, 7, 400, 699, 701, 4096):
+        parted = read(*pieces(data, size))
+        assert joined(parted) == joined(whole)
+        chunks = [event.data for event in parted if isinstance(event, ev.CopyData)]
+        assert all(chunk.endswith(b"\n") for chunk in chunks)
+        assert len(chunks) > 50
+        assert max(map(len, chunks)) <= max(700 * 3 // 2, 700 + longest_row)
+
+
+def test_the_end_of_rows_is_found_wherever_a_block_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = joined(read(SMALL))
+    for chunk in (8, 32, 64):
+        monkeypatch.setattr(plain, "CHUNK", chunk)
+        for size in range(1, 2 * chunk):
+            assert joined(read(*pieces(SMALL, size))) == whole
 
 
 def test_rows_that_look_like_the_end_are_rows() -> None:

@@ -71,7 +71,7 @@ class CopyStart:
 
 @dataclass(frozen=True)
 class CopyData:
-    """Whole rows in COPY's text format, ending in a line end; at most 1 MiB unless one row is longer.
+    """Whole rows in COPY's text format, ending in a line end; at most 1.5 MiB unless one row is longer.
 
     `rows` is the number of its line ends, counted once for everybody.
     """

@@ -48,14 +48,19 @@ class Feed:
         self.ended = False
         self.line = 1
 
-    def more(self) -> bool:
-        """Append the next block; False at the end of the input."""
+    def block(self) -> bytes:
+        """Return the next block as it comes, not appended; empty at the end of the input."""
         for block in self._blocks:
             if block:
-                self.buffer += block
-                return True
+                return block
         self.ended = True
-        return False
+        return b""
+
+    def more(self) -> bool:
+        """Append the next block; False at the end of the input."""
+        block = self.block()
+        self.buffer += block
+        return bool(block)
 
     def ensure(self, size: int) -> bool:
         """Read until `size` bytes are there; False when the input ends before."""

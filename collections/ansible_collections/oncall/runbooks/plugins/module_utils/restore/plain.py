@@ -25,7 +25,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.source_err
 )
 
 CHUNK = 1 << 20
-"""Bytes in one CopyData event, unless a single row is longer."""
+"""Bytes in one CopyData event, up to half as many more, unless a single row is longer."""
 _MARKER = "-- PostgreSQL database dump complete"
 _CLUSTER = "-- PostgreSQL database cluster dump"
 _COMMENTS = (
@@ -42,7 +42,7 @@ _CONNECT_NAME = re.compile(r"dbname='((?:[^'\\]|\\.)*)'")
 
 
 class RowCutter:
-    """Takes the rows of one COPY block from a feed; where it cuts does not depend on the feed's blocks."""
+    """Takes the rows of one COPY block from a feed, whatever the sizes of the feed's blocks."""
 
     def __init__(self, feed: Feed, table: str) -> None:
         self._feed, self._table = feed, table
@@ -58,9 +58,14 @@ class RowCutter:
             if cut:
                 yield self._take(cut)
             elif not end:
-                scanned = max(0, len(buffer) - 4)
-                if not self._feed.more():
+                block = self._feed.block()
+                if not block:
                     raise CutError("in the rows of table %s" % self._table)
+                passed = self._pass_on(block)
+                if passed:
+                    yield passed
+                scanned = 0 if passed else max(0, len(buffer) - 4)
+                buffer += b"" if passed else block
                 continue
             if end and cut == limit:
                 self._feed.take(end[1] - end[0])
@@ -70,13 +75,30 @@ class RowCutter:
     def _take(self, size: int) -> ev.CopyData:
         before = self._feed.line
         data = self._feed.take(size)
-        rows = self._feed.line - before
+        return self._counted(data, self._feed.line - before)
+
+    def _counted(self, data: bytes, rows: int) -> ev.CopyData:
         self.rows += rows
         return ev.CopyData(data, rows)
 
+    def _pass_on(self, block: bytes) -> Optional[ev.CopyData]:
+        """Return a large block's rows behind the one that was begun, copied once; None where it is cut."""
+        buffer = self._feed.buffer
+        end = block.rfind(b"\n") + 1
+        if not CHUNK // 2 <= end <= CHUNK or len(buffer) > CHUNK // 2:
+            return None
+        with memoryview(block) as view:
+            data = b"".join((buffer, view[:end]))
+        if _FIRST_LINE_ENDS.match(data) or _LINE_ENDS.search(data):
+            return None
+        buffer[:] = block[end:]
+        rows = data.count(b"\n")
+        self._feed.line += rows
+        return self._counted(data, rows)
+
     def _row_end(self, limit: int) -> int:
-        """Return the last row end within CHUNK bytes, else the first one behind (0: none yet)."""
-        if limit < CHUNK:
+        """Return the last row end within CHUNK bytes, else the first one behind (0: none yet, or too few)."""
+        if limit < CHUNK // 2:
             return 0
         buffer = self._feed.buffer
         return buffer.rfind(b"\n", 0, CHUNK) + 1 or buffer.find(b"\n", CHUNK, limit) + 1
