@@ -79,7 +79,7 @@ _SYMPTOMS = (
         undoes=True,
         later=backups.rules(denied=True),
         ends="failed, undone",
-        says="refuse",
+        says="AccessDenied",
         relief=backups.rules(),
         then="again",
     ),
@@ -106,8 +106,7 @@ _SYMPTOMS = (
         all_of(backups.rules(denied=True), database.corrupt_tables),
         backups.rules(),
         kind="failing dependency",
-        finds=("postgres_data",),
-        unsure=("backup_newest",),
+        finds=("postgres_data", "backup_newest"),
     ),
     Symptom(
         "wrong-credentials",
@@ -115,8 +114,7 @@ _SYMPTOMS = (
         all_of(backups.forget_key, database.corrupt_tables),
         backups.rules(),
         kind="failing dependency",
-        finds=("postgres_data",),
-        unsure=("backup_newest",),
+        finds=("postgres_data", "backup_newest"),
     ),
 )
 

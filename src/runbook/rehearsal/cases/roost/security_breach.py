@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from runbook.rehearsal import outside_services
+from runbook.rehearsal import outside, outside_services
 from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.parts import services
 from runbook.rehearsal.stack import Stack
@@ -118,6 +118,9 @@ class SecurityBreach(Case):
 
     def problem_outside(self, stack: Stack) -> str:
         """Watch as the thief does; without a thief as a subscriber does."""
+        # A thief who sees nothing because nobody does is not shut out.
+        if error := outside.service_error(stack):
+            return error
         stolen = breach.stolen_token(stack)
         if not stolen:
             return outside_services.watch(stack)
