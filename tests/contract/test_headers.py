@@ -6,8 +6,9 @@ from pathlib import Path
 
 import jmespath
 import pytest
+import yaml
 
-from runbook.catalog import runbook_names
+from runbook.catalog import find_system, runbook_names, system_names
 from runbook.catalog_runbooks import ROLES, Runbook, read_runbook, runbook_files
 from runbook.project import Project
 
@@ -45,3 +46,16 @@ def test_what_a_runbook_explains_exists_and_goes_in_no_circle() -> None:
                 reached.add(name)
                 left += explains[name]
         assert start not in reached, f"{start} explains itself"
+
+
+@pytest.mark.parametrize("name", system_names(PROJECT))
+def test_a_system_knows_the_severities_and_the_roles_that_it_needs(name: str) -> None:
+    system = find_system(PROJECT, name)
+    values = yaml.safe_load((system.folder / "group_vars/all/system.yml").read_text())["system"]
+    for runbook in RUNBOOKS:
+        declared = system.runbooks.get(runbook.name)
+        if declared is not None:
+            assert (declared.severity or runbook.severity) in values["severities"], runbook.name
+    assert all(about.get("meaning") for about in values["severities"].values())
+    assert set(system.contacts) <= set(ROLES)
+    assert "on_call" in system.contacts
