@@ -113,7 +113,7 @@ def lasting_expiry(project: Path) -> int | None:
 def restart(project: Path, **changed: Any) -> dict[str, Any]:
     """Run service_restart on it."""
     given = {
-        "runtime": runtime(project), "health": None, "redis": None, "precheck": [], "recreate": False,
+        "runtime": runtime(project), "health": None, "redis": False, "precheck": [], "recreate": False,
         "log_path": "", "database": "", "evidence_dir": None, "stop_timeout": 1.0, "timeout": 10.0, **changed,
     }  # fmt: skip
     return service_restart.run(given, check_mode=False)

@@ -17,11 +17,12 @@ from runbook.rehearsal.postgres_server import PostgresServer
 Options = Callable[..., dict[str, Any]]
 
 
+_TIMES = {"stop_timeout": 10.0, "timeout": 15.0}
+
+
 def parameters(options: Options, server: PostgresServer, **changed: Any) -> dict[str, Any]:
     """Return the module's parameters for a server of its own."""
-    return options(
-        server, **{"evidence_dir": None, "health": None, "stop_timeout": 10.0, "timeout": 15.0, **changed}
-    )
+    return options(server, **{"evidence_dir": None, "health": None, "redis": False, **_TIMES, **changed})
 
 
 def test_check_mode_predicts_and_leaves_the_process(own_server: PostgresServer, options: Options) -> None:

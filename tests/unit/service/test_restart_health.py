@@ -30,7 +30,7 @@ def options(supervised: Supervised) -> Options:
     def make(name: str = "web", **changed: Any) -> dict[str, Any]:
         return {
             "runtime": supervised.runtime(name), "health": supervised.health(name), "log_path": "",
-            "database": "", "redis": None, "precheck": [], "recreate": False, "evidence_dir": None,
+            "database": "", "redis": False, "precheck": [], "recreate": False, "evidence_dir": None,
             "stop_timeout": 5.0, "timeout": 8.0, **changed,
         }  # fmt: skip
 
