@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.oncall.runbooks.plugins.module_utils.redis import credentials
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis import address, credentials
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.ceiling import (
     measure_ceiling,
     safe_maxmemory,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import Login
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.credentials import measure_credentials
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.errors import RedisError
+from ansible_collections.oncall.runbooks.plugins.module_utils.service.docker import DockerProvider
 
 from runbook.rehearsal.redis_server import RedisServer
 
@@ -64,6 +66,33 @@ def test_what_would_help_is_told_and_no_password(
     assert (found["status"], found["observed"]["remedy"]) == said
     assert redis.password not in str(found)
     assert "canary-of-yesterday" not in str(found)
+
+
+class Engine(DockerProvider):
+    """A container engine that knows one container."""
+
+    def __init__(self, networks: dict[str, Any]) -> None:
+        super().__init__("redis", timeout=1)
+        self._networks = networks
+
+    def _inspect(self) -> dict[str, Any]:
+        return {"NetworkSettings": {"Networks": self._networks}}
+
+
+def test_a_port_that_is_not_published_is_reached_at_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    params = {
+        "login_host": "", "login_port": 6379, "login_password": "canary-x",
+        "runtime": {"kind": "docker", "name": "redis"},
+    }  # fmt: skip
+    engine = Engine({"none": {"IPAddress": ""}, "own": {"IPAddress": "172.20.0.3"}})
+    monkeypatch.setattr(address, "choose_provider", lambda _runtime, timeout: engine)
+    assert address.login_of(params).address == "172.20.0.3:6379"
+    assert address.login_of({**params, "login_host": "10.0.0.1"}).address == "10.0.0.1:6379"
+    assert address.login_of({**params, "runtime": None}).address == "127.0.0.1:6379"
+    monkeypatch.setattr(address, "choose_provider", lambda _runtime, timeout: Engine({}))
+    with pytest.raises(RedisError, match="does not run") as caught:
+        address.login_of(params)
+    assert caught.value.kind == "refused"
 
 
 def test_the_least_limit_counts(tmp_path: Path) -> None:

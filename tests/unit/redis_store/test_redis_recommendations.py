@@ -68,6 +68,7 @@ def test_the_one_that_fits_comes_alone(bad: dict[str, dict[str, Any]], first: st
     "bad",
     [
         {"redis_answers": {"kind": "loading"}},
+        {"redis_answers": {"kind": "refused"}},
         {"redis_answers": {"kind": "wrong_password"}},
         {"redis_answers": {"kind": "auth_required"}},
         {"redis_answers": {"kind": "no_password_set"}},

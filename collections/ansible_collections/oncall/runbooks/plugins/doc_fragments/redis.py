@@ -14,7 +14,9 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   login_host:
-    description: Host of the server as the target sees it.
+    description:
+      - Host of the server as the target sees it.
+      - Empty means the address of its own container (option C(runtime)), whose port need not be published.
     type: str
     default: 127.0.0.1
   login_port:
@@ -59,8 +61,8 @@ options:
     default: []
   memory_limit:
     description:
-      - Bytes that the server may take at all. V(0) means that the limit of its control group and the memory of
-        the host count alone.
+      - Bytes that the server may take at all.
+      - V(0) means that the limit of its control group and the memory of the host count alone.
     type: int
     default: 0
   timeout:

@@ -21,6 +21,7 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.redis
+  - oncall.runbooks.service.platform
   - oncall.runbooks.attributes.changes
 options:
   state:
@@ -87,6 +88,7 @@ from typing import Any, Dict
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import argument_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.role import set_role
+from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose import RUNTIME_SPEC
 
 
 def main() -> None:
@@ -99,6 +101,7 @@ def main() -> None:
         primary_port={"type": "int"},
         data_path={"type": "path"},
         keep_dir={"type": "path"},
+        runtime={"type": "dict", "options": RUNTIME_SPEC},
         timeout={"type": "float", "default": 3.0},
         save_timeout={"type": "float", "default": 120.0},
     )

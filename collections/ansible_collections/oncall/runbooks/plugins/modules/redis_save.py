@@ -20,6 +20,7 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.redis
+  - oncall.runbooks.service.platform
   - oncall.runbooks.attributes.changes
 attributes:
   idempotent:
@@ -61,12 +62,14 @@ from typing import Any, Dict
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import argument_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.save import save
+from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose import RUNTIME_SPEC
 
 
 def main() -> None:
     """Validate the options, save, exit."""
     spec: Dict[str, Any] = dict(
         argument_spec(),
+        runtime={"type": "dict", "options": RUNTIME_SPEC},
         timeout={"type": "float", "default": 3.0},
         save_timeout={"type": "float", "default": 120.0},
     )

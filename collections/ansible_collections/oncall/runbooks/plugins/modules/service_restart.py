@@ -38,7 +38,8 @@ options:
   redis:
     description:
       - The service is Redis at O(login_host) and O(login_port), and well only when it answers and has read its data.
-      - Only O(login_user) and O(login_password) of the other login options count then.
+      - An empty O(login_host) is the address of its own container. Of the other login options only O(login_user) and
+        O(login_password) count.
     type: bool
     default: false
   precheck:

@@ -41,7 +41,7 @@ class Login:
     def from_params(cls, params: Mapping[str, Any]) -> Login:
         """Return the login of a module's options (see `argument_spec`)."""
         return cls(
-            params["login_host"] or "127.0.0.1",
+            params["login_host"],
             params["login_port"],
             params.get("login_user") or "",
             params.get("login_password") or "",

@@ -14,11 +14,11 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     VerificationError,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import size
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.address import login_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.ceiling import Ceiling, safe_maxmemory
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import (
     Client,
     ErrorReply,
-    Login,
     session,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.errors import RedisError
@@ -49,7 +49,7 @@ def configure(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     Raises UsageError or ConflictError, and changes nothing, when a value would cost keys or the server its
     life; VerificationError when the server does not have the value afterwards.
     """
-    with session(Login.from_params(params), timeout=params["timeout"]) as client:
+    with session(login_of(params), timeout=params["timeout"]) as client:
         info = ask_info(client)
         before = _current(client)
         wanted = _wanted(params, before, info, ceiling_of(params, info))

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The files of a Redis that is down: which there are, copies of them with checksums, and putting those back."""
+"""The files of a Redis that is down: which there are, copies of them with checksums, and the way back."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def _room(names: Names, present: List[str], target: str) -> None:
 
 
 def put_back(names: Names, target: str) -> None:
-    """Put the copies of `target` in the place of what is there; raises UsageError when a copy is not whole."""
+    """Put the copies of `target` in the place of what is there; raises UsageError when one is not whole."""
     sums = _sums(target)
     for name, known in sums.items():
         place = os.path.join(target, name)

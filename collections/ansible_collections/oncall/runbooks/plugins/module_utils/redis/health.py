@@ -17,8 +17,9 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner impo
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runtime import measure_runtime
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import DEFAULTS
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis import answers, credentials, state
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.address import login_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.ceiling import Ceiling, measure_ceiling
-from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import Client, Login
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import Client
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.errors import RedisError
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.info import Info, ask_info, ask_settings
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.log import measure_redis_log
@@ -102,20 +103,24 @@ def _runtime_probes(params: Mapping[str, Any]) -> List[Probe]:
 
 
 def _server_probes(params: Mapping[str, Any]) -> List[Probe]:
-    seconds, login = params["timeout"], Login.from_params(params)
+    seconds = params["timeout"]
     # Answers that take longer than this one would not be taken for answers by any client.
-    probes = [Probe(_SERVER, partial(measure_server, login, params), seconds + _GRACE, "fail")]
+    probes = [Probe(_SERVER, partial(measure_server, params), seconds + _GRACE, "fail")]
     clients = params.get("clients") or []
     if clients:
-        trying = partial(credentials.measure_credentials, clients, login, seconds)
+        trying = partial(_credentials, clients, params)
         probes.append(Probe(("redis_credentials",), trying, len(clients) * 2 * seconds + _GRACE))
     return probes
 
 
-def measure_server(login: Login, params: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
+def _credentials(clients: List[Mapping[str, Any]], params: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
+    yield from credentials.measure_credentials(clients, login_of(params), params["timeout"])
+
+
+def measure_server(params: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
     """Yield what one session tells; raises the reason why nothing more can be told, after `redis_answers`."""
     try:
-        client = Client(login, timeout=params["timeout"])
+        client = Client(login_of(params), timeout=params["timeout"])
     except RedisError as refusal:
         yield answers.answers_finding(refusal, Info())
         raise

@@ -19,7 +19,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.command import run
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import size, span
-from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import Login, session
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.address import login_of
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import session
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.errors import RedisError
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.files import (
     Names,
@@ -80,8 +81,8 @@ def repair(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
 
 
 def _must_be_down(params: Mapping[str, Any]) -> None:
-    login = Login.from_params(params)
     try:
+        login = login_of(params)
         with session(login, timeout=2.0) as client:
             client.call("PING")
     except RedisError as exc:
@@ -89,7 +90,7 @@ def _must_be_down(params: Mapping[str, Any]) -> None:
             return
     raise ConflictError(
         "touch the files of Redis",
-        on=login.address,
+        on=params["login_host"] or "its container",
         got="the server runs and answers; its files change while they are copied, and are not what is wrong",
         next_step="diagnose again",
     )

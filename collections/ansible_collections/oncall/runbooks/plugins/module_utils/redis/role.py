@@ -18,6 +18,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     UsageError,
     VerificationError,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.address import login_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.answers import try_write
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import Client, Login, session
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.errors import RedisError
@@ -32,7 +33,7 @@ def set_role(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
 
     Raises ConflictError, and changes nothing, when another server may be the primary.
     """
-    with session(Login.from_params(params), timeout=params["timeout"]) as client:
+    with session(login_of(params), timeout=params["timeout"]) as client:
         info = ask_info(client)
         if params["state"] == "primary":
             return _promote(client, info, params, check_mode)

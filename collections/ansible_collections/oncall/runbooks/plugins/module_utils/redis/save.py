@@ -11,13 +11,14 @@ from typing import Any, Callable, Dict, Mapping
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import VerificationError
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import plural, size
-from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import Client, Login, session
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.address import login_of
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import Client, session
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.info import Info, ask_info
 
 
 def save(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """Write a snapshot unless the last one is good and nothing changed since; return the module's result."""
-    with session(Login.from_params(params), timeout=params["timeout"]) as client:
+    with session(login_of(params), timeout=params["timeout"]) as client:
         info = ask_info(client)
         needed = (
             not info.has("rdb_last_bgsave_status", "ok") or info.number("rdb_changes_since_last_save") > 0

@@ -51,6 +51,12 @@ class DockerProvider(Provider):
         entries = container.get("Config", {}).get("Env") or []
         return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
+    def address(self) -> str:
+        """Return the container's own address in one of its networks, empty when it has none."""
+        networks = ((self._inspect() or {}).get("NetworkSettings") or {}).get("Networks") or {}
+        found = [str(network.get("IPAddress") or "") for _name, network in sorted(networks.items())]
+        return next(filter(None, found), "")
+
     def _inspect(self) -> Optional[Dict[str, Any]]:
         done = self._run(["inspect", "--type", "container", self.name])
         if done.rc != 0:

@@ -17,7 +17,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.command imp
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim import write_evidence
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub import scrub, scrub_people
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.server import any_session
-from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import Login as RedisLogin
+from ansible_collections.oncall.runbooks.plugins.module_utils.redis.address import login_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import session as redis_session
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import (
     Provider,
@@ -218,7 +218,7 @@ def redis_predicate(params: Mapping[str, Any]) -> Predicate:
 
     def healthy() -> str:
         try:
-            with redis_session(RedisLogin.from_params(params), timeout=2) as client:
+            with redis_session(login_of(params), timeout=2) as client:
                 client.call("PING")
         except OncallError as exc:
             # It runs, and writes wait for a snapshot or for memory: no restart helps with that.
