@@ -43,12 +43,11 @@ def print_list(
     console.print(_line(wide, [Text(name.plain, style="bold") for name in _COLUMNS]))
     for row, (system, runbook) in zip(rows, pairs(catalog), strict=True):
         console.print(_line(wide, row))
-        about = Table.grid(padding=(0, 2, 0, 0))
-        about.add_column(no_wrap=True, style="dim")
-        about.add_row("proof", proof_line(proofs, system, runbook))
         # Text breaks at spaces only: a name has to be typed as it stands.
-        about.add_row("mitigations", Text("  ".join(m.name for m in runbook.mitigations) or "none"))
-        console.print(Padding(about, (0, 0, 0, 2)))
+        names = Text("  ".join(m.name for m in runbook.mitigations) or "none")
+        for label, told in (("proof", proof_line(proofs, system, runbook)), ("mitigations", names)):
+            line = Text(f"{label}: ", style="dim").append_text(Text(style="not dim").append_text(told))
+            console.print(Padding(line, (0, 0, 0, 2)))
 
 
 _COLUMNS = [Text(name) for name in ("SYSTEM", "RUNBOOK", "SEVERITY", "TARGET", "LAST RUN")]
@@ -73,11 +72,14 @@ def _line(wide: Iterable[int], cells: Iterable[Text]) -> Text:
     return line
 
 
+_UNPROVED_TRIAGE = "none needed: it only measures, and changes nothing"
+
+
 def proof_line(proofs: Standings, system: System | None, runbook: Runbook) -> Text:
     """Return how `runbook` is proved for `system`, in the colour of it; without a system nothing is."""
     stands = proofs.get((system.name, runbook.name)) if system else None
     if stands is None:
-        return Text("no system declares it, so nothing is proved", style="dim")
+        return Text(_UNPROVED_TRIAGE if runbook.triages else "no system declares it, so nothing is proved")
     return Text(stands.line, style=STYLE[stands.state])
 
 
@@ -115,7 +117,7 @@ def print_show(console: Console, runbook: Runbook, system: System | None, proofs
     console.print(Text(runbook.summary))
     if system is not None:
         _print_promise(console, system, declared)
-        _print_proof(console, proofs[system.name, runbook.name])
+        _print_proof(console, proofs.get((system.name, runbook.name)))
     _bullets(console, "When you see", runbook.symptoms)
     for title, sentences in (("What it measures", runbook.diagnosis), ("Likely causes", runbook.causes)):
         _bullets(console, title, sentences)
@@ -157,7 +159,10 @@ def _bullets(console: Console, title: str, sentences: Iterable[str]) -> None:
         console.print(Padding(rows, (0, 0, 0, 2)))
 
 
-def _print_proof(console: Console, stands: Standing) -> None:
+def _print_proof(console: Console, stands: Standing | None) -> None:
+    if stands is None:
+        console.print(Text(f"Proof: {_UNPROVED_TRIAGE}"))
+        return
     console.print(Text(f"Proof: {stands.line}", style=STYLE[stands.state]))
     if stands.why:
         console.print(Text(f"  {stands.why}"))

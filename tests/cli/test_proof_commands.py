@@ -133,6 +133,12 @@ def test_every_runbook_of_the_project_has_a_line(cli: Cli) -> None:
     assert all(one["faults"]["all"] >= 3 for one in told["runbooks"])
 
 
+def test_what_only_measures_needs_no_proof(cli: Cli) -> None:
+    shown = cli("show", "roost", "triage", "--project", str(ROOT))
+    assert shown.returncode == 0, shown.stderr
+    assert "Proof: none needed" in shown.stdout
+
+
 @pytest.mark.slow
 def test_an_override_is_asked_for_before_the_name_and_stays_in_record_and_report(strict: Cli) -> None:
     refused = strict(*APPLY)
