@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.oncall.runbooks.plugins.module_utils.deploy import aside, release
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.deploy import deploy, outcome, undo
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from deploy_world import IDENTITY, World
@@ -362,6 +363,42 @@ def test_the_host_knows_what_became_of_a_run(world: World) -> None:
     known = outcome(world.options())
     assert known["state"] == "done"
     assert known["undo"] == done["undo"]
+
+
+def test_a_deployment_that_was_cut_off_is_gone_on_with_not_another_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = world.git("rev-parse", "HEAD")
+    good = world.commit("Good", {"app.py": "two\n"}, deploy=True)
+    bad = world.commit("Bad", {"app.py": "three\n"}, deploy=True)
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(f"{release.__name__}.run_script", killed)
+        with pytest.raises(KeyboardInterrupt):
+            deploy(world.options(), check_mode=False)
+    assert outcome(world.options())["state"] == "half"
+    (world.folder / "live").unlink()
+    again = deploy(world.options(run="resumed"), check_mode=True)
+    assert (again["sha"], RUN in again["why"]) == (good, True), (older, bad)
+    (world.folder / "live").write_text(bad)
+    done = deploy(world.options(run="resumed"), check_mode=False)
+    assert (done["sha"], world.live) == (good, good)
+
+
+def test_too_much_to_be_kept_is_refused_before_anything_is_written(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two(world)
+    (world.app / "uploads").mkdir()
+    (world.app / "uploads" / "film").write_bytes(b"x" * 5000)
+    monkeypatch.setattr(f"{aside.__name__}._MOST", 4096)
+    before = world.git("count-objects")
+    error = refused(world)
+    assert (error.kind, "uploads" in error.message) == ("too_much_uncommitted", True)
+    assert world.git("count-objects") == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can work for another user")

@@ -29,6 +29,10 @@ options:
         preferred when a rollback needs a target. Empty means none.
     type: path
     default: /var/lib/oncall-runbooks/deployments.jsonl
+  private_dir:
+    description: Folder on the target for patches, logs and receipts of runs, which only its owner can read.
+    type: path
+    default: /var/lib/oncall-runbooks
   running:
     description: What tells which commit really runs. HEAD of the checkout is no proof of that.
     type: dict

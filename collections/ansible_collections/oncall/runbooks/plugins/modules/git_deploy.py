@@ -92,10 +92,6 @@ options:
     description: Names the branch and the private folder. Default is the time.
     type: str
     default: ""
-  private_dir:
-    description: Folder on the target for patches, logs and receipts, which only its owner can read.
-    type: path
-    default: /var/lib/oncall-runbooks
 notes:
   - Git and the script run as the owner of the checkout when the module runs as root.
 seealso:
@@ -188,7 +184,6 @@ def main() -> None:
         ready={"type": "list", "elements": "dict", "default": [], "options": HEALTH_SPEC},
         ready_timeout={"type": "float", "default": 60.0},
         run={"type": "str", "default": ""},
-        private_dir={"type": "path", "default": "/var/lib/oncall-runbooks"},
     )
     run_module(spec, run, proves_unchanged=True)
 

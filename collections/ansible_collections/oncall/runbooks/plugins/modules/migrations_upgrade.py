@@ -51,10 +51,6 @@ options:
     description: Names the sessions and the private folder. Default is the time.
     type: str
     default: ""
-  private_dir:
-    description: Folder on the target for what the tool said, which only its owner can read.
-    type: path
-    default: /var/lib/oncall-runbooks
 seealso:
   - module: oncall.runbooks.deploy_health
 """
@@ -125,7 +121,6 @@ def main() -> None:
         lock_wait={"type": "float", "default": 60.0},
         allow_destructive={"type": "bool", "default": False},
         run={"type": "str", "default": ""},
-        private_dir={"type": "path", "default": "/var/lib/oncall-runbooks"},
     )
     run_module(spec, run, proves_unchanged=True)
 

@@ -11,11 +11,12 @@ import hashlib
 import os
 import shutil
 from dataclasses import asdict, dataclass
-from typing import Any, Dict, Iterator, Mapping, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.checkout import CheckoutState
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.git import Git
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError, OncallError
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes import units
 
 _AUTHOR = {
     "GIT_AUTHOR_NAME": "oncall.runbooks",
@@ -24,6 +25,7 @@ _AUTHOR = {
     "GIT_COMMITTER_EMAIL": "oncall.runbooks@localhost",
 }
 _TIMEOUT = 300.0
+_MOST = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,33 @@ class Kept:
 def branch_for(run: str) -> str:
     """Return the branch that keeps what a run found uncommitted."""
     return "oncall/kept-" + run
+
+
+def require_space(git: Git, state: CheckoutState) -> None:
+    """Raise ConflictError when what is uncommitted is too much to be kept in the repository."""
+    size = sum(_size(os.path.join(git.folder, name)) for name in _paths(state))
+    free = shutil.disk_usage(git.folder).free
+    if size > _MOST or 3 * size > free:
+        raise ConflictError(
+            "set uncommitted changes aside",
+            on=git.folder,
+            got="they are %s, of which %s is the most, and %s is free; nothing was changed"
+            % (units.size(size), units.size(_MOST), units.size(free)),
+            next_step="name in .git/info/exclude what is no work of people (it then stays where it is): %s"
+            % ", ".join(state.untracked[:5]),
+            kind="too_much_uncommitted",
+        )
+
+
+def _paths(state: CheckoutState) -> List[str]:
+    return [*state.untracked, *(entry[2:].strip() for entry in (*state.changed, *state.hidden))]
+
+
+def _size(path: str) -> int:
+    """Bytes of a file, or of all files in a folder; what is gone has none."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        return sum(_size(entry.path) for entry in os.scandir(path))
+    return os.lstat(path).st_size if os.path.lexists(path) else 0
 
 
 def set_aside(git: Git, state: CheckoutState, run: str, folder: str) -> Kept:

@@ -15,6 +15,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.git import 
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.options import schema_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.propose import Past, judge_target
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.release import Release, diff, prediction
+from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.running import told_commit
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.schema import Verdict, require_allowed
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError, UsageError
 
@@ -33,7 +34,8 @@ def deploy(
     git = Git(params["path"])
     state = look(git)
     schema = schema_of(params, git)
-    made, verdict = judge_target(git, Past.of(git, state, params["ledger"]), schema, params["sha"])
+    past = Past.of(git, state, params, told_commit(git, params["running"]))
+    made, verdict = judge_target(git, past, schema, params["sha"])
     if not made.sha:
         raise UsageError(
             "choose what to deploy",

@@ -53,11 +53,11 @@ def measure(params: Mapping[str, Any]) -> List[Finding]:
 
 def _measured(params: Mapping[str, Any], git: Git, state: CheckoutState) -> Iterator[Finding]:
     asked = _asked(params)
-    past = Past.of(git, state, params["ledger"])
+    running = _resolved(git, asked["running"])
+    past = Past.of(git, state, params, running)
     yield _checkout(git, state)
     yield _script(git, state, params["script"])
     yield _recent(git, state, past, params["recent_hours"])
-    running = _resolved(git, asked["running"])
     yield _running(state, running, asked["running"])
     applied, schema = _schema(git, params, asked)
     yield _target(git, past, schema, asked, params)

@@ -22,6 +22,7 @@ DEPLOY_SPEC: Dict[str, Any] = {
     "path": {"type": "path", "required": True},
     "script": {"type": "list", "elements": "str", "default": ["./ops/deploy.sh"]},
     "ledger": {"type": "path", "default": "/var/lib/oncall-runbooks/deployments.jsonl"},
+    "private_dir": {"type": "path", "default": "/var/lib/oncall-runbooks"},
     "running": {"type": "dict", "options": RUNNING_SPEC, "apply_defaults": True},
     "migrations": {"type": "dict", "options": MIGRATIONS_SPEC},
     "database": {"type": "str", "default": ""},

@@ -18,6 +18,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.history imp
     reflog,
     since,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.receipt import Receipt, unfinished
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.schema import Schema, Verdict
 
 _CANDIDATES = 20
@@ -26,22 +27,31 @@ _COMMITS = 200
 
 @dataclass(frozen=True)
 class Past:
-    """What is known of deployments: since when HEAD is where it is, and what was deployed before it."""
+    """What is known of deployments: since when HEAD is where it is, what was deployed before what runs, and
+    the run that deployed HEAD and did not come to its end."""
 
     since: Optional[float]
     before: Tuple[Deployed, ...]
     verified_now: bool
+    unfinished: Optional[Receipt] = None
 
     @classmethod
-    def of(cls, git: Git, state: CheckoutState, ledger: str) -> Past:
-        """Read ledger and reflog."""
+    def of(cls, git: Git, state: CheckoutState, params: Mapping[str, Any], running: str) -> Past:
+        """Read ledger, reflog and receipts; `running` is the id of what runs, "" when nobody tells.
+
+        What runs is what has to go, also where something else was checked out meanwhile.
+        """
+        ledger = params["ledger"]
         noted, moves = read_ledger(ledger, git.folder), reflog(git)
         there = [
-            entry for entry in earlier(noted, moves, state.sha) if git.says_yes("cat-file", "-e", entry.sha)
+            entry
+            for entry in earlier(noted, moves, running or state.sha)
+            if git.says_yes("cat-file", "-e", entry.sha)
         ]
         now = [entry for entry in noted if entry.sha == state.sha and entry.verified]
         known = [at for at in (since(moves, state.sha), now[0].at if now else None) if at is not None]
-        return cls(max(known) if known else None, tuple(there[:_CANDIDATES]), bool(now))
+        left = unfinished(params["private_dir"], git.folder, state.sha)
+        return cls(max(known) if known else None, tuple(there[:_CANDIDATES]), bool(now), left)
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,9 @@ def propose(git: Git, past: Past, schema: Optional[Schema]) -> Proposal:
     `schema` is None where the project has no migrations.
     """
     passed: List[str] = []
-    for entry in past.before:
+    begun = past.unfinished
+    first = [Deployed(begun.target, 0.0, begun.run)] if begun else []
+    for entry in [*first, *past.before]:
         commit = git.commit(entry.sha)
         verdict = schema.verdict(entry.sha) if schema else None
         if verdict is not None and not verdict.allowed:
@@ -76,6 +88,8 @@ def propose(git: Git, past: Past, schema: Optional[Schema]) -> Proposal:
             if entry.verified
             else "what was checked out before; nobody recorded that it served"
         )
+        if begun is not None and entry.sha == begun.target:
+            why = "run %s began to deploy it and did not come to its end" % begun.run
         return Proposal(commit.sha, commit.subject, why, entry.verified, tuple(passed))
     if passed:
         return Proposal("", "", "the schema allows none of the earlier deployments", False, tuple(passed))

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -119,3 +121,15 @@ def find(private_dir: str, run: str, path: str) -> Optional[Receipt]:
             return load(json.load(handle))
     except FileNotFoundError:
         return None
+
+
+def unfinished(private_dir: str, path: str, head: str) -> Optional[Receipt]:
+    """Return the newest receipt of a deployment of `head` in this checkout that did not come to its end."""
+    name = os.path.basename(file_for(private_dir, "any", path))
+    found = []
+    for file in glob.glob(os.path.join(glob.escape(private_dir), "*", name)):
+        with contextlib.suppress(OSError, ValueError, UsageError), open(file, encoding="utf-8") as handle:
+            found.append((os.path.getmtime(file), load(json.load(handle))))
+    newest = max(found, key=lambda pair: pair[0])[1] if found else None
+    is_left = newest is not None and newest.target == head and newest.phase not in ("done", "undone")
+    return newest if is_left else None

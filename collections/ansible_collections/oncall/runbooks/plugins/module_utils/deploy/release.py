@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.aside import (
     Kept,
     bring_back,
+    require_space,
     set_aside,
     show_hidden,
 )
@@ -57,6 +58,7 @@ class Release:
         require_quiet(self.git, self.state)
         require_script(self.git, self.target.sha, self.params["script"])
         require_room(self.git, self.state, self.target)
+        require_space(self.git, self.state)
         if not self.state.clean and self.params["uncommitted"] == "refuse":
             raise ConflictError(
                 "change the checkout",

@@ -8,6 +8,7 @@ __metaclass__ = type
 
 from typing import Any, Callable, Dict, Mapping
 
+from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.git import Git
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.command import run
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.http import ask
@@ -90,6 +91,14 @@ _WAYS: Dict[str, Callable[[Mapping[str, Any]], str]] = {
 def running_sha(options: Mapping[str, Any]) -> str:
     """Return the id that is told of the commit that runs (maybe abbreviated); raises OncallError."""
     return _WAYS[options["kind"]](options)
+
+
+def told_commit(git: Git, options: Mapping[str, Any]) -> str:
+    """Return the full id of the commit that runs, "" when nobody tells or the checkout does not know it."""
+    try:
+        return git.resolve(running_sha(options)).sha
+    except OncallError:
+        return ""
 
 
 def same_commit(told: str, sha: str) -> bool:
