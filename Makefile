@@ -7,6 +7,8 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# What is installed in it: dev, or oldest.
+PINS   ?= dev
 JOBS   ?= 2
 # Size of the rehearsal database.
 SCALE  ?= 50MB
@@ -15,7 +17,7 @@ SCALE  ?= 50MB
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help rehearse test slow lint sanity proof bench docs lock clean
+.PHONY: help rehearse test slow oldest lint sanity proof bench docs lock clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,11 +25,14 @@ help: ## Show this list
 rehearse: $(VENV)/.rehearsal ## Break a stand-in of Roost, restore its database with the real runbook, prove it
 	@$(BIN)/runbook rehearse roost database-failure --scale $(SCALE)
 
-test: $(VENV)/.dev ## All tests that fit into ten minutes on two cores
+test: $(VENV)/.$(PINS) ## All tests that fit into ten minutes on two cores
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
-slow: $(VENV)/.dev ## The slow tests too (an hour and more)
+slow: $(VENV)/.$(PINS) ## The slow tests too (an hour and more)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+oldest: ## The tests of `make test` with the oldest Ansible that is supported
+	@$(MAKE) VENV=.cache/oldest PINS=oldest test
 
 proof: SCALE = 10MB
 proof: $(VENV)/.rehearsal ## Every rehearsal of every system: each fault, undone, killed at each step; then what that proves
@@ -59,6 +64,9 @@ lock: $(VENV)/.dev ## Resolve and pin the requirements again, with hashes and wi
 	    --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
 	    --python-version 3.11 --universal --output-file requirements/$${extra:-core}.txt; \
 	done
+	@$(BIN)/uv pip compile --quiet --upgrade requirements/oldest.in --no-deps \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate \
+	  --python-version 3.11 --universal --output-file requirements/oldest.txt
 
 clean: ## Remove everything that make made
 	@rm -rf $(VENV) .cache build dist
@@ -69,6 +77,9 @@ $(BIN)/python:
 	  echo "$(PYTHON) is older than 3.11. Next: install Python 3.11 or newer, then 'make PYTHON=python3.11 $(MAKECMDGOALS)'."; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "$(PYTHON) cannot make a virtual environment. Next: install the package python3-venv, then run make again."; exit 2; }
+
+# In place of what .dev has installed.
+$(VENV)/.oldest: $(VENV)/.dev
 
 $(VENV)/.%: requirements/%.txt pyproject.toml | $(BIN)/python
 	@echo "Installing requirements/$*.txt into $(VENV) ..."
