@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.oncall.runbooks.plugins.module_utils.lease.file import FileStore
+from ansible_collections.oncall.runbooks.plugins.module_utils.lease.protocol import LockProtocol
+from runbook_engine import state
+from runbook_engine.state import RunFolder
 
 from runbook.rehearsal.postgres_server import PostgresServer
 from runbook.rehearsal.s3_server import S3Server
 from runbook.rehearsal.ssh_server import SshServer
 
 ROOT = Path(__file__).resolve().parents[2]
+FIXTURES = Path(__file__).resolve().parent / "fixtures"
 PATTERN = r"app_(?P<timestamp>\d{8}T\d{6}Z)\.(sql|sql\.gz|sql\.zst|dump|tar)"
 SCHEMA = """
 CREATE TABLE users (id bigint PRIMARY KEY, name text);
@@ -83,13 +88,39 @@ class Barn:
         hosts = {"all": {"children": {"database": {"hosts": {"target": self.host}}}}}
         (inventory / "hosts.yml").write_text(json.dumps(hosts))
 
+    def damage(self) -> None:
+        """Lose the rows again, and what earlier restores kept."""
+        for name in self.databases():
+            self.server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        # Else the same backup would not be restored again: it is in service already.
+        self.server.execute(f'ALTER DATABASE "{self.database}" RESET ALL')
+        self.server.execute("DELETE FROM users", database=self.database)
+
+    def play(self, *variables: str, strike: str) -> int:
+        """Run `ansible-playbook` itself to its end, which `strike` may bring."""
+        environment = self._environment() | {
+            "STRIKE": strike,
+            "ANSIBLE_CALLBACK_PLUGINS": f"{self.folder}/project/plugins/callback:{FIXTURES}/callback_plugins",
+            "ANSIBLE_CALLBACKS_ENABLED": "record,warm,strike",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.folder / "cp"),
+        }
+        given = [part for variable in variables for part in ("-e", variable)]
+        done = subprocess.run(
+            [str(Path(sys.executable).parent / "ansible-playbook"), "playbooks/database_failure.yml", *given],
+            cwd=self.folder / "project", env=environment, stdin=subprocess.DEVNULL, capture_output=True,
+            timeout=180, check=False,
+        )  # fmt: skip
+        return done.returncode
+
+    def _environment(self) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ONCALL_", "RUNBOOK_", "ANSIBLE_"))}
+        return kept | {"RUNBOOK_STATE": str(self.folder / "state"), "COLUMNS": "80"}
+
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the command `runbook`."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("ONCALL_", "RUNBOOK_", "ANSIBLE_"))}
-        environment = kept | {"RUNBOOK_STATE": str(self.folder / "state"), "COLUMNS": "80"}
         command = [sys.executable, "-m", "runbook.cli", *arguments]
         process = subprocess.Popen(
-            command, cwd=self.folder / "project", env=environment, text=True,
+            command, cwd=self.folder / "project", env=self._environment(), text=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self.started.append(process)
@@ -105,6 +136,10 @@ class Barn:
         """The result of a run."""
         shown: dict[str, Any] = json.loads(self("show-run", run, "--json")[1])
         return shown
+
+    def newest(self) -> RunFolder:
+        """The folder of the newest run."""
+        return state.list_runs(self.folder / "state")[0]
 
     def databases(self) -> list[str]:
         """The databases beside the live one."""
@@ -127,6 +162,11 @@ class Barn:
         """Whether nobody holds the lock of the system, as the command says."""
         return self("lock", "show", "roost")[0] == 0
 
+    def is_unlocked(self) -> bool:
+        """The same, as the host itself sees it."""
+        lock = LockProtocol(FileStore("roost", {"directory": str(self.folder / "locks")}))
+        return not lock.info()["lock"]["held"]
+
     def users(self) -> int:
         """Rows of the live database."""
         return int(self.server.execute("SELECT count(*) FROM users", database=self.database)[0][0])
@@ -137,12 +177,12 @@ class Barn:
         for folder in Path("/proc").glob("[0-9]*"):
             try:
                 environ = (folder / "environ").read_bytes()
-                state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+                status = (folder / "stat").read_text().rpartition(")")[2].split()[0]
                 argv = (folder / "cmdline").read_bytes().decode().replace("\0", " ")
             except OSError:
                 continue
             marks = [str(self.folder / "state").encode(), *(f"ONCALL_STEP={r}/".encode() for r in self.runs)]
-            if state != "Z" and any(mark in environ for mark in marks) and int(folder.name) != os.getpid():
+            if status != "Z" and any(mark in environ for mark in marks) and int(folder.name) != os.getpid():
                 found.append(f"{folder.name} {argv}")
         return found
 
