@@ -17,7 +17,11 @@ ROWS = 40000
 
 # Which PostgreSQL it is makes no difference between two steps. In parts, so that they can run side by side.
 @pytest.mark.parametrize("postgres_binaries", available_binaries()[:1], indirect=True, ids=lambda b: b.label)
-@pytest.mark.parametrize("part", [range(1, 20), range(20, 28), range(28, 36), range(36, 99)], ids=str)
+@pytest.mark.parametrize(
+    "part",
+    [range(1, 20), range(20, 28), range(28, 36), range(36, 99)],
+    ids=["until the lock", "with the lock", "around the change", "to the end"],
+)
 def test_a_restore_that_is_killed_at_any_boundary_leaves_nothing_and_can_go_on(
     barn: Barn, part: range
 ) -> None:
