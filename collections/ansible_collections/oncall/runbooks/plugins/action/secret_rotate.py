@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The controller's part of a rotation: the run's id, and AWS, whose credentials stay here."""
+"""The controller's part of a rotation: the run's id, and vendors, whose credentials stay here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.secret.aws_secret import AwsSecret
+from ansible_collections.oncall.runbooks.plugins.module_utils.secret.render import (
+    RenderDeploy,
+    RenderSetting,
+    client_of,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.secret.rotate import Rotation, carry_out
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction, new_run
 
@@ -19,7 +24,7 @@ class ActionModule(ControllerAction):
     """`oncall.runbooks.secret_rotate`."""
 
     MODULE = "oncall.runbooks.secret_rotate"
-    SECRETS = frozenset({"access_key", "secret_key", "session_token", "login"})
+    SECRETS = frozenset({"access_key", "secret_key", "session_token", "token", "login"})
 
     def act(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         """Rotate where the secret lives, and return the result."""
@@ -28,9 +33,11 @@ class ActionModule(ControllerAction):
         elif not options["run"]:
             next_step = "set run to the id of the run that rotated"
             raise UsageError("take a rotation back", got="no run is named", next_step=next_step)
-        if options["destination"]["kind"] == "env_file":
+        kind = options["destination"]["kind"]
+        if kind == "env_file":
             return self._on_target(options, task_vars)
-        return self._at_aws(options, task_vars)
+        rotation = (self._at_render if kind == RenderSetting.kind else self._at_aws)(options, task_vars)
+        return carry_out(rotation, options, check_mode=bool(self._task.check_mode))
 
     def _on_target(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         result: Dict[str, Any] = self._execute_module(
@@ -41,14 +48,25 @@ class ActionModule(ControllerAction):
             result["left_unchanged"] = not result.get("changed")
         return result
 
-    def _at_aws(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
+    def _at_render(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Rotation:  # noqa: ARG002
+        if options["services"]:
+            raise UsageError(
+                "exchange a secret at Render",
+                got="services of a host are named, and Render starts its own by a deploy",
+                next_step="leave services empty",
+            )
+        where = options["destination"]
+        client = client_of(where)
+        deploy = RenderDeploy(where, client, timeout=options["timeout"])
+        return Rotation.from_options(options, RenderSetting(where, client), deploy)
+
+    def _at_aws(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Rotation:
         if not options["destination"]["secret_id"]:
             raise UsageError(
                 "rotate a secret in AWS", got="no secret is named", next_step="set destination.secret_id"
             )
         consumers = _Remote(self, options, task_vars)
-        rotation = Rotation.from_options(options, AwsSecret(options["destination"]), consumers)
-        return carry_out(rotation, options, check_mode=bool(self._task.check_mode))
+        return Rotation.from_options(options, AwsSecret(options["destination"]), consumers)
 
     def about_failure(self, error: OncallError) -> Dict[str, Any]:
         """Say whether the old secret is still in place, and how it is put back when it is not."""

@@ -46,22 +46,25 @@ options:
     required: true
     suboptions:
       kind:
-        description: A line of a settings file on the target, or AWS (reached from the controller).
+        description:
+          - A line of a settings file on the target, or AWS, or a setting of a service at Render.
+          - Vendors are reached from the controller. Render deploys the service again, what was built last.
         type: str
-        choices: [env_file, aws_secrets_manager]
+        choices: [env_file, aws_secrets_manager, render]
         default: env_file
       path:
         description: The settings file, kind V(env_file). Mode and owner stay.
         type: path
       key:
-        description: Name of the setting. For V(aws_secrets_manager) a key of a JSON object, or empty for the whole.
+        description:
+          - Name of the setting. For V(aws_secrets_manager) a key of a JSON object, or empty for the whole.
         type: str
         default: ""
       secret_id:
         description: Name or ARN of the secret, kind V(aws_secrets_manager).
         type: str
       endpoint_url:
-        description: Address of the API. Empty means AWS in O(destination.region).
+        description: Address of the API. Empty means AWS in O(destination.region), or Render.
         type: str
         default: ""
       region:
@@ -78,6 +81,14 @@ options:
         default: ""
       session_token:
         description: Session token of temporary credentials. Never shown or logged.
+        type: str
+        default: ""
+      service_id:
+        description: Id of the service, kind V(render).
+        type: str
+        default: ""
+      token:
+        description: Key of Render's API. Never shown or logged, and never leaves the controller.
         type: str
         default: ""
       profile:
@@ -160,7 +171,7 @@ options:
     type: dict
     default: {}
   private_dir:
-    description: Folder on the target for private files of runs.
+    description: Folder on the target, for V(render) on the controller, for private files of runs.
     type: path
     default: /var/lib/oncall-runbooks
   evidence_dir:
@@ -234,7 +245,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.secret.env_file im
 from ansible_collections.oncall.runbooks.plugins.module_utils.secret.rotate import Rotation, carry_out
 
 DESTINATION_SPEC: Dict[str, Any] = {
-    "kind": {"type": "str", "choices": ["env_file", "aws_secrets_manager"], "default": "env_file"},
+    "kind": {"type": "str", "choices": ["env_file", "aws_secrets_manager", "render"], "default": "env_file"},
     "path": {"type": "path"},
     "key": {"type": "str", "default": "", "no_log": False},
     "secret_id": {"type": "str", "no_log": False},
@@ -243,6 +254,8 @@ DESTINATION_SPEC: Dict[str, Any] = {
     "access_key": {"type": "str", "default": "", "no_log": True},
     "secret_key": {"type": "str", "default": "", "no_log": True},
     "session_token": {"type": "str", "default": "", "no_log": True},
+    "service_id": {"type": "str", "default": ""},
+    "token": {"type": "str", "default": "", "no_log": True},
     "profile": {"type": "str", "default": ""},
 }
 
