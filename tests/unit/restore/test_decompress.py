@@ -34,6 +34,15 @@ def run(data: bytes, size: int = 1 << 18) -> bytes:
     return b"".join(subject.decompress(blocks, subject.detect(data), "backup.sql"))
 
 
+@pytest.fixture(params=["zlib", "isal"], autouse=True)
+def inflating(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unpack gzip with what every Python has, and with what is used instead where it is installed."""
+    if request.param == "isal":
+        pytest.importorskip("isal")
+    else:
+        monkeypatch.setattr(subject, "_isal", None)
+
+
 @pytest.fixture(params=["module", "program"])
 def how(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "program":
@@ -74,7 +83,7 @@ def test_gzip_checks_checksum_and_length() -> None:
     for at in (-8, -1):
         broken = bytearray(data)
         broken[at] ^= 1
-        with pytest.raises(TruncatedError, match="incorrect"):
+        with pytest.raises(TruncatedError, match=r"(?i)incorrect"):
             run(bytes(broken))
 
 

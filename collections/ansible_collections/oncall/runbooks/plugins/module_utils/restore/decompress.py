@@ -7,6 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 import bz2
+import contextlib
 import lzma
 import zlib
 from typing import Any, Callable, Dict, Iterable, Iterator, Optional, Protocol, Tuple, Type
@@ -18,6 +19,12 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.source_err
     RefusedError,
     TruncatedError,
 )
+
+_isal: Any = None
+with contextlib.suppress(ImportError):
+    from isal import isal_zlib as _found_isal
+
+    _isal = _found_isal
 
 PIECE = 1 << 20
 """Most bytes that one step gives out: bounds the memory for any ratio of compression."""
@@ -39,6 +46,8 @@ _SUFFIXES = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".x
 
 _ERRORS: Tuple[Type[BaseException], ...] = (zlib.error, OSError, EOFError, lzma.LZMAError, ValueError)
 _ERRORS += zstd.ERRORS
+if _isal is not None:
+    _ERRORS += (_isal.error,)
 
 
 class Inflater(Protocol):
@@ -61,10 +70,13 @@ class Inflater(Protocol):
 
 
 class ZlibInflater:
-    """zlib behind the interface of bz2: gzip or zlib format with its checksum, found by its header."""
+    """zlib behind the interface of bz2: gzip or zlib format with its checksum, found by its header.
+
+    The module `isal` does the same in less than half the time, where it is installed.
+    """
 
     def __init__(self) -> None:
-        self._zlib = zlib.decompressobj(wbits=47)
+        self._zlib = (_isal or zlib).decompressobj(wbits=47)
         self._rest = b""
 
     @property
@@ -75,7 +87,7 @@ class ZlibInflater:
     @property
     def unused_data(self) -> bytes:
         """See Inflater."""
-        return self._zlib.unused_data
+        return bytes(self._zlib.unused_data)
 
     @property
     def needs_input(self) -> bool:
@@ -84,7 +96,7 @@ class ZlibInflater:
 
     def decompress(self, data: bytes, max_length: int = -1) -> bytes:
         """See Inflater."""
-        out = self._zlib.decompress(self._rest + data if self._rest else data, max(0, max_length))
+        out: bytes = self._zlib.decompress(self._rest + data if self._rest else data, max(0, max_length))
         self._rest = self._zlib.unconsumed_tail
         return out
 

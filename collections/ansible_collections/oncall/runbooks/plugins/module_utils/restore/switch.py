@@ -43,10 +43,9 @@ class _Terminator:
         self.ended = 0
         self._thread = threading.Thread(target=self._run, name="oncall-terminate", daemon=True)
 
-    def cancel(self) -> None:
-        """Ask every session to give up its query; those that listen lose nothing but that query."""
-        for name in self._names:
-            end_sessions(self._connection, name, "cancel")
+    def cancel(self) -> int:
+        """Ask every session to give up its query, and count them; those that listen lose only that query."""
+        return sum(end_sessions(self._connection, name, "cancel") for name in self._names)
 
     def start(self) -> None:
         """Terminate once, then keep on in the background."""
@@ -82,8 +81,8 @@ def swap(login: pg.Login, renames: Sequence[Rename], *, timeout: float) -> Tuple
     terminator = _Terminator(login, [rename.old for rename in renames])
     try:
         _look_again_soon(connection)
-        terminator.cancel()
-        time.sleep(_GRACE)
+        if terminator.cancel():
+            time.sleep(_GRACE)
         began = time.monotonic()
         terminator.start()
         _rename_until(connection, renames, began + timeout)
