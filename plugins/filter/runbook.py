@@ -145,13 +145,29 @@ def run_result(_unused: Any) -> dict[str, Any]:
 
 
 def run_changes(runs: list[str]) -> list[dict[str, Any]]:
-    """Return what the given runs and this one changed, in order: each step with `at`, name, host and run."""
-    read = [record.read(state.existing_run(_state(), str(run))) for run in plain(runs)]
+    """Return what the given runs, those that this one resumes, and this one changed, in order.
+
+    Each is a step with `at`, name, host and run.
+    """
+    this = current.result_so_far()
+    earlier = dict.fromkeys([*map(str, plain(runs)), *(done["run"] for done in this["resumed"])])
+    read = [record.read(state.existing_run(_state(), run)) for run in earlier]
     return [
         {"at": step["started_at"], "name": step["name"], "host": step["host"], "run": result["run"]}
-        for result in (*read, current.result_so_far())
+        for result in (*read, this)
         for step in result["steps"]
         if step["phase"] == "mitigate" and step["status"] == "changed"
+    ]
+
+
+def run_evidence(host: str) -> list[dict[str, Any]]:
+    """Return the evidence that steps on `host` captured in earlier runs, as far as this run resumes them."""
+    done = {(t["run"], t["step"]) for t in current.result_so_far()["resumed"] if t["host"] == str(host)}
+    return [
+        evidence
+        for run in sorted({run for run, _step in done})
+        for evidence in record.read(state.existing_run(_state(), run))["evidence"]
+        if (run, evidence["step"]) in done
     ]
 
 
@@ -222,4 +238,5 @@ class FilterModule:
             "run_in_doubt": run_in_doubt,
             "run_result": run_result,
             "run_changes": run_changes,
+            "run_evidence": run_evidence,
         }

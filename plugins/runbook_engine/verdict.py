@@ -175,7 +175,8 @@ def _found_undone(result: dict[str, Any]) -> bool:
 def _applied(result: dict[str, Any]) -> dict[str, Any]:
     steps = changing_steps(result)
     what = "The undo" if result["mode"] == "undo" else f"The mitigation {result['mitigation']}"
-    changed = any(s["changed"] for s in steps) or bool(result["resumed"])
+    before = bool(result["resumed"]) or _found_done(result, steps)
+    changed = before or any(s["changed"] for s in steps)
     if result["mode"] == "undo" and not changed and _found_undone(result):
         reason = f"The changes of run {result['undo']} are not in place any more."
         return exit_of("undone", reason, next_steps.measure(result))
@@ -189,8 +190,15 @@ def _applied(result: dict[str, Any]) -> dict[str, Any]:
         return _undone(result)
     if result["verification"]["status"] != "passed":
         return exit_of("not_verified", result["verification"]["reason"], next_steps.undo(result))
-    whole = f", with what run {result['resumes']} had done," if result["resumed"] else ""
+    whole = f", with what run {result['resumes']} had done," if before else ""
     return exit_of("verified", f"{what}{whole} was applied and verified.", "none")
+
+
+def _found_done(result: dict[str, Any], steps: list[dict[str, Any]]) -> bool:
+    """Whether a step whose end was never seen in the run that this one resumes had nothing left to change."""
+    again = ((result["gate"] or {}).get("resume") or {}).get("again") or ()
+    doubted = {(told["name"], told["host"]) for told in again}
+    return any((s["name"], s["host"]) in doubted and s["status"] == "ok" for s in steps)
 
 
 def _undone(result: dict[str, Any]) -> dict[str, Any]:

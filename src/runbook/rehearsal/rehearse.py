@@ -78,6 +78,7 @@ def _note_content(act: Act) -> None:
     with act.stages.stage("content: what was rehearsed") as told:
         # A run that was killed at once may have noted nothing yet; the others loaded the same.
         whole = [folder for folder in folders if (folder / "loaded.json").exists()]
+        must(bool(whole), "no run noted what it loaded: is the callback `loaded` on?")
         score.content = proof.content_of(wanted.project.root, whole)
         score.content_sha256 = proof.content_sha256(score.content)
         told(f"{len(score.content)} files and folders, {score.content_sha256[:12]}")
