@@ -6,7 +6,10 @@ import hashlib
 import os
 import stat
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -386,6 +389,36 @@ def test_a_deployment_that_was_cut_off_is_gone_on_with_not_another_one(
     (world.folder / "live").write_text(bad)
     done = deploy(world.options(run="resumed"), check_mode=False)
     assert (done["sha"], world.live) == (good, good)
+
+
+@pytest.fixture
+def silent_api() -> Iterator[str]:
+    """A service that says that it is ready, and not which commit it is."""
+
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b'{"status": "ready"}')
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ready) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/readyz"
+        server.shutdown()
+
+
+def test_a_service_that_will_never_tell_what_runs_is_found_out_before_anything_changes(
+    world: World, silent_api: str
+) -> None:
+    two(world)
+    before = state(world)
+    running = {**world.options()["running"], "kind": "url", "url": silent_api}
+    error = refused(world, running=running)
+    assert (error.kind, "no text version" in error.message) == ("not_told", True)
+    assert state(world) == before
 
 
 def test_too_much_to_be_kept_is_refused_before_anything_is_written(

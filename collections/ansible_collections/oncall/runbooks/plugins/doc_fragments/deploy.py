@@ -126,4 +126,6 @@ options:
     description: Seconds for one question to the database.
     type: float
     default: 5
+requirements:
+  - git >= 2.22
 """

@@ -27,6 +27,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.git import 
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.history import Deployed, note
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.ready import runs_already, wait_ready
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.receipt import Receipt, folder_for
+from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.running import require_told
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.script import require_script, run_script
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError, OncallError
 
@@ -56,6 +57,7 @@ class Release:
     def check(self) -> None:
         """Raise when this cannot or must not be done; nothing was changed then."""
         require_quiet(self.git, self.state)
+        require_told(self.params["running"])
         require_script(self.git, self.target.sha, self.params["script"])
         require_room(self.git, self.state, self.target)
         require_space(self.git, self.state)

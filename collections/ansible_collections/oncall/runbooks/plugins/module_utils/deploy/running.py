@@ -48,7 +48,8 @@ def _of_url(options: Mapping[str, Any]) -> str:
             on=options["url"],
             got=answer.problem or "the answer has no text %s" % options["field"],
             next_step="bring the service up, or correct deploy_running.field",
-            kind="not_told",
+            # An answer without the field will not have it after the next deployment either.
+            kind="not_told" if isinstance(answer.body, Mapping) else "silent",
         )
     return told
 
@@ -66,7 +67,7 @@ def _of_label(options: Mapping[str, Any]) -> str:
             on="container %s" % options["container"],
             got=done.err.strip()[-200:] or "it has no label %s" % options["label"],
             next_step="start the container, or have the build set the label",
-            kind="not_told",
+            kind="silent" if done.rc else "not_told",
         )
     return told
 
@@ -75,7 +76,7 @@ def _of_file(options: Mapping[str, Any]) -> str:
     told = tail_file(options["path"], 4096).strip()
     if not told:
         raise OncallError(
-            _WHAT, on=options["path"], got="the file is empty", next_step="deploy again", kind="not_told"
+            _WHAT, on=options["path"], got="the file is empty", next_step="deploy again", kind="silent"
         )
     return told.split()[0]
 
@@ -91,6 +92,26 @@ _WAYS: Dict[str, Callable[[Mapping[str, Any]], str]] = {
 def running_sha(options: Mapping[str, Any]) -> str:
     """Return the id that is told of the commit that runs (maybe abbreviated); raises OncallError."""
     return _WAYS[options["kind"]](options)
+
+
+def require_told(options: Mapping[str, Any]) -> None:
+    """Raise UsageError when what runs is asked at a place that answers and does not tell it.
+
+    Nobody could tell then a deployment that went well from one that did not.
+    """
+    if options["kind"] == "none":
+        return
+    try:
+        running_sha(options)
+    except OncallError as exc:
+        if exc.kind == "not_told":
+            raise UsageError(
+                _WHAT,
+                on=exc.on,
+                got="%s; nothing was changed" % exc.got,
+                next_step="correct deploy_running in the inventory, or set its kind to none",
+                kind="not_told",
+            ) from None
 
 
 def told_commit(git: Git, options: Mapping[str, Any]) -> str:
