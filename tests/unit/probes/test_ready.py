@@ -23,7 +23,6 @@ NOTHING: dict[str, Any] = {
     "container": "",
     "container_engine": "docker",
     "client_dir": "",
-    "reference_time": 0.0,
 }
 
 
@@ -117,12 +116,20 @@ def test_a_path_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "status", "word"),
-    [(0.4, "ok", "ahead"), (7.0, "warn", "ahead"), (-90.0, "fail", "behind"), (61.0, "fail", "ahead")],
+    ("told", "status", "word"),
+    [
+        (1000.4, "ok", "agrees"),
+        # Asked at 1000, answered at 1030: what was said in between is not off.
+        (1029.0, "ok", "agrees"),
+        (1037.0, "warn", "at least 7.0 s ahead of"),
+        (1095.0, "fail", "at least 65.0 s ahead of"),
+        (994.0, "warn", "at least 6.0 s behind"),
+        (900.0, "fail", "at least 100.0 s behind"),
+    ],
 )
-def test_the_clock_is_held_against_that_of_the_controller(offset: float, status: str, word: str) -> None:
-    (found,) = ready._clock(1000.0, 1000.0 + offset)
-    assert (found["status"], found["observed"]["offset_s"]) == (status, offset)
+def test_only_what_is_surely_off_counts_for_the_clock(told: float, status: str, word: str) -> None:
+    found = ready.measure_clock(1000.0, 1030.0, told)
+    assert (found["check"], found["status"]) == ("host_clock", status)
     assert word in found["summary"]
 
 

@@ -15,6 +15,7 @@ description:
   - For times when nothing burns. Looks for Python and its packages, the programs and rights that the host's
     services need, disk, folders, the clock, and whether the database role may do what a restore needs.
   - Everything is asked at the same time, in one round trip, and nothing is written.
+  - The clock is held against the controller's, as far as the way there and back lets it be known.
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
@@ -59,10 +60,6 @@ options:
     description: Folder of C(pg_restore) and C(pg_dump). Empty means C(PATH).
     type: str
     default: ""
-  reference_time:
-    description: Time on the controller, in seconds since 1970, to compare the clock with. C(0) means not compared.
-    type: float
-    default: 0
   timeout:
     description: Seconds each question may take.
     type: float
@@ -82,7 +79,6 @@ EXAMPLES = r"""
     login_host: 127.0.0.1
     login_user: shop
     login_password: "{{ vault_shop_postgres_password }}"
-    reference_time: "{{ now(utc=true).timestamp() }}"
 """
 
 RETURN = r"""
@@ -100,8 +96,13 @@ findings:
       observed: {program: pg_restore}
       expected: null
       summary: "pg_restore cannot be started: run pg_restore failed: the program is not installed or not on PATH."
+clock:
+  description: Time on the host, in seconds since 1970. The action plugin makes C(host_clock) of it.
+  returned: where no action plugin runs the module
+  type: float
 """
 
+import time
 from typing import Any, Dict
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres
@@ -111,7 +112,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.ready impor
 
 def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
     """Ask and return the findings; nothing is ever changed."""
-    return {"changed": False, "findings": measure_ready(params)}
+    return {"changed": False, "findings": measure_ready(params), "clock": time.time()}
 
 
 def main() -> None:
@@ -126,7 +127,6 @@ def main() -> None:
         "container": {"type": "str", "default": ""},
         "container_engine": {"type": "str", "default": "docker"},
         "client_dir": {"type": "str", "default": ""},
-        "reference_time": {"type": "float", "default": 0.0},
         "timeout": {"type": "float", "default": 10.0},
     }
     run_module(spec, run)

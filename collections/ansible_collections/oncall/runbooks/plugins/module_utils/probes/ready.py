@@ -10,7 +10,6 @@ import importlib.util
 import os
 import shutil
 import sys
-import time
 from typing import Any, Dict, Iterable, Iterator, List, Mapping
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres
@@ -39,9 +38,6 @@ def measure_ready(params: Params) -> List[Dict[str, Any]]:
         Probe(("host_programs",), lambda: _programs(params), seconds, "fail"),
         Probe(("host_folders",), lambda: _folders(params["folders"]), seconds),
     ]
-    if params["reference_time"]:
-        now = time.time()
-        probes.append(Probe(("host_clock",), lambda: _clock(params["reference_time"], now), seconds))
     if params["paths"]:
         # A file system that does not answer is itself the failure.
         probes.append(Probe(("host_disk",), lambda: _disks(params["paths"]), seconds, "fail"))
@@ -142,16 +138,23 @@ def _disks(paths: Iterable[str]) -> Findings:
             yield finding("host_disk", "fail", "There is no %s on this host." % path, observed={"path": path})
 
 
-def _clock(reference: float, now: float) -> Findings:
-    """The question travels for a moment, so a clock may seem ahead by that much."""
-    offset = now - reference
-    status = "fail" if abs(offset) >= CLOCK_FAIL else "warn" if abs(offset) >= CLOCK_WARN else "ok"
-    yield finding(
+def measure_clock(asked: float, answered: float, told: float) -> Dict[str, Any]:
+    """Return how far the clock of a host is surely off; all in seconds since 1970.
+
+    The host said `told` somewhere between `asked` and `answered` on the clock of the controller, so a
+    slow way there and back is not taken for an offset.
+    """
+    surely = told - answered if told > answered else min(0.0, told - asked)
+    status = "fail" if abs(surely) >= CLOCK_FAIL else "warn" if abs(surely) >= CLOCK_WARN else "ok"
+    way = "ahead of" if surely > 0 else "behind"
+    text = "The clock of this host is at least %.1f s %s that of the controller." % (abs(surely), way)
+    if not surely:
+        text = "The clock of this host agrees with that of the controller, to %.1f s." % (answered - asked)
+    return finding(
         "host_clock",
         status,
-        "The clock of this host is %.1f s %s that of the controller (the way there included)."
-        % (abs(offset), "ahead of" if offset >= 0 else "behind"),
-        observed={"offset_s": round(offset, 1)},
+        text,
+        observed={"offset_at_least_s": round(surely, 1), "asked_for_s": round(answered - asked, 1)},
         expected={"offset_below_s": CLOCK_WARN},
     )
 
