@@ -29,6 +29,7 @@ IMPORT = "ansible.builtin.import_tasks"
 EFFECTS = {
     "oncall.runbooks.postgres_health": None,
     "oncall.runbooks.host_health": None,
+    "oncall.runbooks.host_ready": None,
     "oncall.runbooks.service_health": None,
     "oncall.runbooks.backup_health": None,
     "oncall.runbooks.cdn_health": None,
@@ -36,6 +37,8 @@ EFFECTS = {
     "oncall.runbooks.audit_review": None,
     "oncall.runbooks.breach_duties": None,
     "oncall.runbooks.job_health": None,
+    # It leaves a test message that is done, as a login leaves a session.
+    "oncall.runbooks.job_probe": None,
     "oncall.runbooks.job_lock_release": "change",
     "oncall.runbooks.dead_letter_replay": "change",
     "ansible.builtin.assert": None,

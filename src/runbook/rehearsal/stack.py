@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -301,6 +302,11 @@ def _parts(options: Options, folder: Path, made: seed.Seed, data: Database, now:
         wanted.append(store_of_sessions)
     if "deployments" in options.parts:
         wanted.append(Deployments(folder, data, told))
+    if "messages" in options.parts:
+        told["MESSAGES_KEY"] = "canary-" + secrets.token_hex(12)
+        messages = vendors.Vendor(folder, "messages", {"api_key": told["MESSAGES_KEY"]})
+        told["MESSAGES_URL"] = messages.url
+        wanted.append(messages)
     own: Services | None = None
     if isinstance(data, ContainerDatabase):
         own = RoostContainers(folder, data, told) if "services" in options.parts else None
@@ -311,6 +317,6 @@ def _parts(options: Options, folder: Path, made: seed.Seed, data: Database, now:
     if own is not None:
         accounts["stripe"] = own.stripe_account
     for name in vendors.NAMES:
-        if name in options.parts:
+        if name in options.parts and name != "messages":
             wanted.append(vendors.Vendor(folder, name, accounts.get(name, {})))
     return wanted

@@ -16,6 +16,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.jobs import lock
 from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.look import look
+from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.probe import probe
 from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.replay import replay
 
 from runbook.rehearsal.postgres_server import PostgresServer
@@ -82,6 +83,7 @@ class Jobs:
             "name": "scheduler",
             "owner": "",
             "wait_s": 0.0,
+            "checks": [],
             "channels": [],
             "window_s": 900.0,
             "max_failure_ratio": 0.05,
@@ -166,6 +168,7 @@ def test_each_channel_is_measured_by_what_failed_lately(jobs: Jobs) -> None:
         "sms": ("ok", 0),
     }
     assert "3 of 3 messages failed within 15 min; most often: key refused." in failures["email"]["summary"]
+    assert set(jobs.found(channels=channels, checks=["notification_queue"])) == {"notification_queue"}
     waits = {f["observed"]["channel"]: f["status"] for f in found["notification_queue"]}
     assert waits == {"email": "fail", "sms": "ok"}
 
@@ -279,6 +282,30 @@ def test_what_fails_again_stops_the_rest_and_can_be_taken_back(jobs: Jobs) -> No
     assert raised.value.undo is not None
     jobs.replay(state="withdrawn", **raised.value.undo["args"])
     assert jobs.waiting() == ["q1"]
+
+
+_WORK = """
+CREATE FUNCTION ops.work() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN %s RETURN NEW; END $$;
+CREATE TRIGGER work BEFORE INSERT ON ops.jobs FOR EACH ROW EXECUTE FUNCTION ops.work()"""
+
+
+def test_a_test_message_has_to_be_done(jobs: Jobs) -> None:
+    options = {"kind": "mail", "payload": "{}", "within_s": 0.5}
+    assert probe(jobs.params(**options), check_mode=True)["seconds"] is None
+    assert jobs.waiting() == ["q1"]
+    with pytest.raises(VerificationError, match="it still waits"):
+        probe(jobs.params(**options), check_mode=False)
+    jobs.sql(_WORK % "NEW.done_at := now();")
+    assert probe(jobs.params(**options), check_mode=False)["seconds"] < 5
+
+
+def test_a_test_message_that_becomes_a_dead_letter_says_why(jobs: Jobs) -> None:
+    dies = "INSERT INTO ops.dead (idempotency_key, error) VALUES (NEW.idempotency_key, 'key refused');"
+    jobs.sql(_WORK % dies)
+    with pytest.raises(VerificationError, match="it became a dead letter: key refused"):
+        probe(jobs.params(kind="mail", payload="{}", within_s=5.0), check_mode=False)
+    with pytest.raises(UsageError, match="no JSON"):
+        probe(jobs.params(kind="mail", payload="{", within_s=5.0), check_mode=False)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Any
 
 from runbook.rehearsal.processes import Process, accepts_connections, free_port
 
-NAMES = ("stripe", "cloudflare", "hetzner")
+NAMES = ("stripe", "cloudflare", "hetzner", "messages")
 """Parts of a stack that are vendors."""
 
 
@@ -23,6 +23,11 @@ class Vendor:
         self._account = account
         self._port = free_port()
         self._process: Process | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it will listen."""
+        return f"http://127.0.0.1:{self._port}"
 
     def launch(self) -> None:
         """Start it."""
@@ -47,7 +52,5 @@ class Vendor:
         """Return its address, its folder, and what its state began with: keys, tokens, ids."""
         state = json.loads((self._folder / "state.json").read_text())
         told = {key: value for key, value in state.items() if isinstance(value, str)}
-        url = f"http://127.0.0.1:{self._port}"
-        return {
-            "vendors": {self.name: {**self._account, **told, "base_url": url, "folder": str(self._folder)}}
-        }
+        about = {**self._account, **told, "base_url": self.url, "folder": str(self._folder)}
+        return {"vendors": {self.name: about}}

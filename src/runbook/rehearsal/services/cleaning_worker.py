@@ -1,5 +1,6 @@
 """worker of the cleaning platform: takes the scheduler's lock, says that its jobs run, works on the queue.
 
+What a job has to send goes to the provider that the settings name; a refusal makes it a dead letter.
 Its owner's name in the lock is the name of the session that it keeps open as long as it lives. A fault
 {"stuck": true} makes it keep the lock and do nothing, {"fails": text} makes every message a dead letter.
 """
@@ -8,23 +9,28 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import threading
 import time
 from urllib.parse import urlsplit
 
+from runbook.rehearsal.services.fetch import fetch
 from runbook.rehearsal.services.postgres_client import DatabaseError, Session
 from runbook.rehearsal.services.web import Service
 
 _PAUSE_S = 0.1
 _LATE_S = 5.0
+_CHANNELS = {"receipt": "email", "reminder": "email", "login_code": "sms"}
 _LOCK = """
 UPDATE public.locks SET owner = $1, beat_at = clock_timestamp()
 WHERE name = 'scheduler' AND (owner IS NULL OR owner = $1) RETURNING owner"""
+_LET_GO = "UPDATE public.locks SET owner = NULL WHERE owner = $1"
 _BEAT = "UPDATE public.job_heartbeats SET beat_at = clock_timestamp()"
 _TAKE = """
 UPDATE public.jobs SET taken_at = clock_timestamp() WHERE id = (
-  SELECT id FROM public.jobs WHERE done_at IS NULL ORDER BY enqueued_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+  SELECT id FROM public.jobs WHERE done_at IS NULL AND NOT kind = ANY(string_to_array($1, ','))
+  ORDER BY enqueued_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, kind, payload, idempotency_key"""
 _DONE = """
 WITH ran AS (INSERT INTO public.job_runs (idempotency_key) VALUES ($2))
@@ -46,6 +52,12 @@ class CleaningWorker(Service):
         self._url = urlsplit(self.env.get("DATABASE_URL", ""))
         self._last = time.monotonic()
         self._waits = ""
+
+    def end(self) -> None:
+        """Let go of the lock, so that the next one may begin at once; not when it is stuck."""
+        if not self.fault.get("stuck"):
+            with contextlib.closing(Session(self._url, self.owner)) as session:
+                session.query(_LET_GO, self.owner)
 
     def check(self) -> None:
         """Raise when it has done nothing for a while."""
@@ -76,13 +88,24 @@ class CleaningWorker(Service):
             self._say("waiting for the scheduler lock")
             return
         session.query(_BEAT)
-        while taken := session.query(_TAKE):
-            number, _kind, _payload, key = taken[0]
-            if "fails" in self.fault:
-                session.query(_DEAD, number, self.fault["fails"])
-            else:
-                session.query(_DONE, number, key)
+        paused = ",".join(_CHANNELS) if self.env.get("NOTIFICATIONS_PAUSED") == "true" else ""
+        while taken := session.query(_TAKE, paused):
+            number, kind, _payload, key = taken[0]
+            wrong = self.fault.get("fails") or self._send(str(kind), str(key))
+            session.query(*((_DEAD, number, wrong) if wrong else (_DONE, number, key)))
         self._last, self._waits = time.monotonic(), ""
+
+    def _send(self, kind: str, key: str) -> str:
+        """Send what a job of this kind has to send; return what went wrong, "" for nothing."""
+        channel, url = _CHANNELS.get(kind), self.env.get("MESSAGES_URL")
+        if not channel or not url:
+            return ""
+        provider = f"{channel}-{self.env.get(f'{channel.upper()}_PROVIDER') or 'primary'}"
+        headers = {"Authorization": f"Bearer {self.env.get('MESSAGES_KEY', '')}", "Idempotency-Key": key}
+        body = json.dumps({"to": "somebody@example.org", "kind": kind}).encode()
+        said = fetch(f"{url}/{provider}/messages", headers, method="POST", body=body)
+        time.sleep(1 / float(self.env.get("NOTIFICATIONS_RATE") or 1000))
+        return "" if said.status == 202 else f"{provider}: {said.status}"
 
     def _say(self, what: str) -> None:
         if what != self._waits:

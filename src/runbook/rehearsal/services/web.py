@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -134,7 +135,7 @@ class Service:
 
     def serve(self) -> None:
         """Serve until SIGTERM or the end of whoever started it; SIGUSR1 reads the fault."""
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        signal.signal(signal.SIGTERM, lambda *_: self._stop())
         if self.options.run_dir:
             signal.signal(signal.SIGUSR1, lambda *_: self.take_fault())
             self._write_pid(self.options.run_dir / f"{self.called}.pid")
@@ -149,6 +150,14 @@ class Service:
         server.service_actions = end_alone  # type: ignore[method-assign]
         self.log("INFO", f"listening on port {self.options.port}")
         server.serve_forever(poll_interval=1)
+
+    def end(self) -> None:
+        """Do what has to be done before an orderly end."""
+
+    def _stop(self) -> None:
+        with contextlib.suppress(Exception):
+            self.end()
+        os._exit(0)
 
     @staticmethod
     def _write_pid(path: Path) -> None:

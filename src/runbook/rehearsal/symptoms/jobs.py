@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
 
 from runbook.rehearsal.stack import Stack
-
-Action = Callable[[Stack], None]
 
 _DEAD_OWNER = "cleaning-worker-of-yesterday"
 _UNDELIVERED = """
@@ -20,16 +17,6 @@ WHERE kind <> 'probe' AND replayed_at IS NULL AND coalesce(expires_at > now(), t
 def _sql(stack: Stack, statement: str, *values: object) -> list[tuple[object, ...]]:
     found: list[tuple[object, ...]] = stack.server().execute(statement, values, database=stack.database)
     return found
-
-
-def all_of(*actions: Action) -> Action:
-    """Return what does one thing after the other."""
-
-    def action(stack: Stack) -> None:
-        for one in actions:
-            one(stack)
-
-    return action
 
 
 def silence(stack: Stack) -> None:

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.symptoms import database, jobs, services
+from runbook.rehearsal.symptoms.together import all_of
 
-_STUCK = jobs.all_of(services.tell("worker", stuck=True), jobs.silence)
+_STUCK = all_of(services.tell("worker", stuck=True), jobs.silence)
 _SYMPTOMS = (
     Symptom(
         "worker-killed",
         "the worker is gone, and its lock is still there",
-        jobs.all_of(services.kill("worker"), jobs.silence),
+        all_of(services.kill("worker"), jobs.silence),
         services.start("worker"),
         expects="restart-scheduler",
         finds=("service_runtime", "job_heartbeat"),
@@ -57,7 +58,7 @@ _SYMPTOMS = (
     Symptom(
         "cause-remains",
         "messages are queued again while what they failed of is still there",
-        jobs.all_of(jobs.fill_dead_letters, services.tell("worker", fails="provider timed out")),
+        all_of(jobs.fill_dead_letters, services.tell("worker", fails="provider timed out")),
         services.tell("worker"),
         kind="failing step",
         expects="replay-dead-letters",

@@ -39,6 +39,11 @@ options:
     description: Seconds after which an owner of the lock that has no session with the database counts as dead.
     type: float
     default: 120
+  checks:
+    description: Only these checks. Empty means all.
+    type: list
+    elements: str
+    default: []
   channels:
     description: Channels of messages that are measured by themselves, by the kinds of their jobs.
     type: list

@@ -68,7 +68,8 @@ def look(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # n
             found = [one for check, measure in measures.items() for one in _tried(check, measure, session)]
     except OncallError as error:
         found = [_unknown(check, error.message) for check in measures]
-    return {"changed": False, "findings": found}
+    wanted = params["checks"]
+    return {"changed": False, "findings": [one for one in found if not wanted or one["check"] in wanted]}
 
 
 def _measures(tables: Tables, params: Mapping[str, Any]) -> Dict[str, Callable[[Any], List[Finding]]]:
@@ -196,6 +197,7 @@ def health_spec() -> Dict[str, Any]:
         "max_wait_s": {"type": "float", "default": 600},
         "max_dead": {"type": "int", "default": 10},
         "dead_after_s": {"type": "float", "default": 120},
+        "checks": {"type": "list", "elements": "str", "default": []},
         "channels": {"type": "list", "elements": "dict", "default": [], "options": channel},
         "window_s": {"type": "float", "default": 900},
         "max_failure_ratio": {"type": "float", "default": 0.05},
