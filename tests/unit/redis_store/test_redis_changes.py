@@ -17,6 +17,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.configure import configure
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.role import set_role
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.save import save
+from stranger import stranger
 
 from runbook.rehearsal.processes import free_port
 from runbook.rehearsal.redis_server import RedisServer
@@ -156,7 +157,7 @@ def test_a_replica_of_nobody_becomes_a_primary_and_goes_back_with_its_keys_kept(
     assert redis.call("ROLE")[0] == "slave"
     done = set_role(role(options), check_mode=False)
     assert done["diff"] == planned["diff"]
-    assert "does not answer" in done["proof"]
+    assert "nobody listens" in done["proof"]
     assert redis.call("ROLE")[0] == "master"
     assert redis.call("GET", "session:1") == "owl"
     assert set_role(role(options), check_mode=False)["changed"] is False
@@ -189,6 +190,18 @@ def test_no_second_primary_is_made_while_the_first_one_lives(
     assert "redis_confirm_primary" in caught.value.next_step
     assert redis.call("ROLE")[0] == "slave"
     assert set_role(role(options, confirm=True), check_mode=False)["changed"] is True
+
+
+@pytest.mark.parametrize(
+    "says", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-NOAUTH Authentication required.\r\n"]
+)
+def test_whatever_takes_connections_there_may_be_the_primary(
+    redis: RedisServer, options: dict[str, Any], says: bytes
+) -> None:
+    with stranger(says) as port:
+        redis.call("REPLICAOF", "127.0.0.1", port)
+        with pytest.raises(ConflictError, match="something listens there"):
+            set_role(role(options), check_mode=True)
 
 
 def test_a_snapshot_that_cannot_be_kept_stops_the_way_back(

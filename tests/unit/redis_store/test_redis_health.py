@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import Login, session
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.errors import RedisError
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.health import measure_health
+from stranger import stranger
 
 from runbook.rehearsal.processes import free_port
 from runbook.rehearsal.redis_server import RedisServer
@@ -38,26 +36,6 @@ def leave(*connections: Any) -> None:
     """Give connections back."""
     for connection in connections:
         connection.disconnect()
-
-
-@contextmanager
-def stranger(says: bytes) -> Iterator[int]:
-    """Something that is no Redis, on a port; it says this to everybody."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def serve() -> None:
-            while True:
-                try:
-                    peer, _ = listener.accept()
-                except OSError:
-                    return
-                with peer:
-                    peer.recv(1000)
-                    peer.sendall(says)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_healthy_server_has_nothing_wrong_and_keeps_no_key_of_ours(

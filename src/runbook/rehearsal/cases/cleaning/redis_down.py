@@ -132,7 +132,7 @@ _SYMPTOMS = (
         damages=True,
         ends="failed",
         in_plan=True,
-        says="something answers there",
+        says="something listens there",
     ),
 )
 

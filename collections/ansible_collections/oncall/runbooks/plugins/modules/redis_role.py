@@ -13,7 +13,7 @@ short_description: Make a replica of Redis a primary when no other server can be
 version_added: 0.1.0
 description:
   - A replica takes no writes. V(primary) makes it one that does, after it is proven that the server it follows is gone, or
-    is itself. While that one answers, or the link to it is up, this is refused, because writes to two primaries cannot
+    is itself. While anything listens there, or the link to it is up, this is refused, because writes to two primaries cannot
     be joined again.
   - V(replica) takes that back. As a sync throws away what the server holds, a snapshot is written and copied to O(keep_dir)
     first.
@@ -67,7 +67,7 @@ proof:
   description: Why no other server can be the primary.
   returned: when it becomes the primary
   type: str
-  sample: 10.0.0.7:6379, which it follows, does not answer (No route to host)
+  sample: nobody listens at 10.0.0.7:6379, which it follows (No route to host)
 evidence:
   description: The copy of the snapshot.
   returned: when it became a replica

@@ -9,6 +9,7 @@ __metaclass__ = type
 import hashlib
 import os
 import shutil
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, Dict, Mapping, Tuple
 
@@ -24,8 +25,6 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client impor
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.errors import RedisError
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.info import Info, ask_info, ask_settings
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.save import take_snapshot
-
-_SILENT = ("refused", "timeout", "unreachable")
 
 
 def set_role(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
@@ -72,12 +71,16 @@ def _prove(host: str, port: int, info: Info, own: Login) -> str:
     if info.has("master_link_status", "up"):
         raise _conflict(host, port, "the link to it is up: it is alive and may take writes")
     try:
-        with session(replace(own, host=host, port=port, unix_socket=""), timeout=2.0) as other:
-            there = ask_info(other)
+        other = Client(replace(own, host=host, port=port, unix_socket=""), timeout=2.0)
     except RedisError as exc:
-        if exc.kind in _SILENT:
-            return "%s:%d, which it follows, does not answer (%s)" % (host, port, exc.got)
-        raise _conflict(host, port, "something answers there: %s" % exc.got) from None
+        return "nobody listens at %s:%d, which it follows (%s)" % (host, port, exc.got)
+    # Whatever takes the connection may be the primary, also when it says nothing that we understand.
+    with closing(other):
+        try:
+            other.log_in()
+            there = ask_info(other)
+        except RedisError as exc:
+            raise _conflict(host, port, "something listens there: %s" % exc.got) from None
     if there.get("run_id") == info.get("run_id"):
         return "it follows itself"
     raise _conflict(host, port, "a Redis answers there, as %s" % there.get("role", "unknown"))
