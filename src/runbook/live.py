@@ -191,7 +191,9 @@ class LiveView:
         running = self._running()
         rows: list[RenderableType] = []
         if running.get("total"):
-            rows.append(ProgressBar(total=running["total"], completed=running.get("bytes") or 0))
+            bar = ProgressBar(total=running["total"], completed=running.get("bytes") or 0)
+            # Padded: without colours a bar that is not full ends no line.
+            rows.append(Padding(bar, 0))
         if running.get("text"):
             rows.append(Text(f"  {running['text']}", style="dim"))
         if self._note:

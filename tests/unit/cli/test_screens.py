@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 from runbook_engine.state import RunFolder
 
 from runbook.live import LiveView, StepView
+from runbook.output import make_console
 from runbook.output_text import clock, fact_rows, readable, seconds
 from runbook.report_timeline import LEFT, RIGHT, WIDTH, draw
 from runbook.report_write import write_junit
@@ -173,6 +175,46 @@ def test_live_view_has_one_line_per_step_that_matters(tmp_path: Path) -> None:
     assert "b: no space left" in lines[1]
     assert "12 of 50 MB read" in out.getvalue()
     assert "Step 4" in lines[-1]
+
+
+def test_on_a_terminal_a_long_step_has_a_bar_with_its_rate_and_the_time_left(tmp_path: Path) -> None:
+    started = {
+        "step": 1,
+        "host": "a",
+        "name": "Restore",
+        "phase": "mitigate",
+        "effect": "change",
+        "action": "x",
+    }
+    out = io.StringIO()
+    view = LiveView(Console(file=out, width=80, force_terminal=True, color_system=None), 900)
+    view.started(_folder(tmp_path, [("step.started", started)]))
+    told = {"text": "12 of 50 MB read, 6 MB/s, 6 s left; 4000 rows", "total": 50, "bytes": 12}
+    (tmp_path / "progress.jsonl").write_text(json.dumps(told) + "\n")
+    view.poll()
+    drawn = Console(file=io.StringIO(), width=80, color_system=None)
+    with drawn.capture() as capture:
+        drawn.print(view._footer())
+    view.ended()
+    first, bar, said = capture.get().splitlines()
+    assert "Restore" in first
+    assert "of 15:00" in first
+    assert 18 <= len(bar.rstrip()) <= 20  # 12 of 50, of 80 columns
+    assert "6 MB/s, 6 s left; 4000 rows" in said
+
+
+@pytest.mark.parametrize(("environ", "colored"), [({"NO_COLOR": "1"}, False), ({}, True)])
+def test_colours_are_left_out_on_request(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], colored: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**environ, "TERM": "xterm-256color", "FORCE_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    console = make_console()
+    with console.capture() as capture:
+        console.print(Text("failed", style="red"))
+    assert ("\x1b[31m" in capture.get()) == colored
 
 
 def test_a_long_message_of_a_step_stays_below_its_step() -> None:
