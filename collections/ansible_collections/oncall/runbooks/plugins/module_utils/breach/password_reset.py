@@ -82,6 +82,19 @@ def work_password_reset(params: Mapping[str, Any], *, check_mode: bool) -> Dict[
     return carry_out(work, check_mode=check_mode)
 
 
+def _create(writer: Any) -> None:
+    """Make the ledger. Nobody waits for it, so it may take longer than a batch on a server that is busy."""
+    pg.rows(writer, "BEGIN")
+    try:
+        pg.rows(writer, "SET LOCAL lock_timeout = 10000; SET LOCAL statement_timeout = 10000")
+        for statement in _CREATE:
+            pg.rows(writer, statement)
+        pg.rows(writer, "COMMIT")
+    except BaseException:
+        pg.rows(writer, "ROLLBACK")
+        raise
+
+
 class _Work:
     """One call: `kind` is the type of the key, `last` the key up to which a pass has come."""
 
@@ -107,8 +120,7 @@ class _Work:
         if check_mode or not before:
             return self._result(before, "required")
         with working(self, wait_for_disk=True) as writer:
-            for statement in _CREATE:
-                pg.rows(writer, statement)
+            _create(writer)
             done = self._sweep(writer)
         left = self._without()
         if left:
