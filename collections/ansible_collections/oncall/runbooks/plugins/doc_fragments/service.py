@@ -120,7 +120,8 @@ options:
             type: float
             default: 15
           answers:
-            description: How an answer looks in it. When given, the share of errors of the server (5xx) is measured.
+            description:
+              - How an answer looks in it. When given, the share of errors of the server (5xx) is measured.
             type: dict
             suboptions:
               pattern:
@@ -137,8 +138,8 @@ options:
                 default: 20
       ready:
         description:
-          - Its own readiness address, as the host sees it, for a service that says there what it stands on. It is ready only
-            when the status is right and every field is there and V(true), whatever the status says.
+          - Its own readiness address, as the host sees it, for a service that says there what it stands on.
+            It is ready only when the status is right and every field is there and V(true).
         type: dict
         suboptions:
           url:
@@ -155,11 +156,13 @@ options:
             type: float
             default: 3
           database:
-            description: Key in the body that says whether its database is connected. Empty means that none does.
+            description:
+              - Key in the body that says whether its database is connected. Empty means that none does.
             type: str
             default: db_connected
           migrations:
-            description: Key in the body that says whether the migrations are current. Empty means that none does.
+            description:
+              - Key in the body that says whether the migrations are current. Empty means that none does.
             type: str
             default: migrations_current
           others:
