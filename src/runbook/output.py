@@ -124,7 +124,8 @@ def print_show(console: Console, runbook: Runbook, system: System | None, proofs
     if runbook.parameters:
         told = [f"- {_parameter(parameter)}" for parameter in runbook.parameters]
         _section(console, "What you can tell it (--param NAME=VALUE)", told)
-    console.print(Text("\nWhat it can do, the cheapest first (nothing of it runs unasked)", style="bold"))
+    if runbook.mitigations:
+        console.print(Text("\nWhat it can do, the cheapest first (nothing of it runs unasked)", style="bold"))
     for mitigation in runbook.mitigations:
         _print_mitigation(console, mitigation)
     _bullets(console, "The way back", runbook.rollback)
@@ -211,9 +212,11 @@ def _parameter(parameter: Mapping[str, Any]) -> str:
 def commands(runbook: Runbook, system: System | None) -> list[str]:
     """Return the commands of every door, ready to be copied."""
     name = system.name if system else "SYSTEM"
-    plan = runbook.mitigations[-1].name if runbook.mitigations else "MITIGATION"
-    wrapper = f"runbook run {name} {runbook.name}"
+    wrapper = f"runbook triage {name}" if runbook.triages else f"runbook run {name} {runbook.name}"
     plain = f"ansible-playbook -i inventories/{name} playbooks/{runbook.path.name}"
+    if not runbook.mitigations:
+        return [wrapper, plain]
+    plan = runbook.mitigations[-1].name
     return [
         f"{wrapper}  # diagnose",
         f"{wrapper} --mitigation {plan}  # plan",

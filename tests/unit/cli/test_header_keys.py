@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from rich.console import Console
 from runbook.catalog_runbooks import read_runbook
 from runbook.catalog_systems import System
 from runbook.catalog_yaml import FileError
-from runbook.output import print_show
+from runbook.output import commands, print_show
 
 HEADER = """
 - hosts: localhost
@@ -76,3 +77,10 @@ def test_what_cannot_be_meant_is_refused_with_its_line(
         read_runbook(playbook(tmp_path, HEADER.replace(old, new)))
     assert problem in str(raised.value)
     assert raised.value.line > 1
+
+
+def test_a_runbook_without_mitigations_has_no_commands_for_them(tmp_path: Path) -> None:
+    runbook = read_runbook(playbook(tmp_path, HEADER))
+    plain = "ansible-playbook -i inventories/SYSTEM playbooks/door_stuck.yml"
+    assert commands(runbook, None) == ["runbook run SYSTEM door-stuck", plain]
+    assert commands(replace(runbook, triages=True), None) == ["runbook triage SYSTEM", plain]
