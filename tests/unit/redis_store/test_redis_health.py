@@ -129,9 +129,9 @@ def test_a_server_without_room_for_us_is_told_by_name(redis: RedisServer, option
 def test_connections_that_are_nearly_all_taken_fail_before_nobody_gets_in(
     redis: RedisServer, options: dict[str, Any]
 ) -> None:
-    redis.call("CONFIG", "SET", "maxclients", 40)
+    redis.call("CONFIG", "SET", "maxclients", 60)
     crowd = redis.crowd()
-    leave(crowd.pop(), crowd.pop())
+    leave(crowd.pop(), crowd.pop(), crowd.pop())
     try:
         findings = found(options)
     finally:

@@ -28,7 +28,6 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose imp
 # The client's time limit has to end before the probe's, so that its reason is told instead of "late".
 _GRACE = 1.5
 _SERVER = (
-    "redis_answers",
     "redis_writes",
     "redis_memory",
     "redis_persistence",
@@ -44,6 +43,7 @@ CHECKS = (
     "load",
     "redis_runtime",
     "redis_log",
+    "redis_answers",
     *_SERVER,
     "redis_credentials",
 )
@@ -104,8 +104,11 @@ def _runtime_probes(params: Mapping[str, Any]) -> List[Probe]:
 
 def _server_probes(params: Mapping[str, Any]) -> List[Probe]:
     seconds = params["timeout"]
-    # Answers that take longer than this one would not be taken for answers by any client.
-    probes = [Probe(_SERVER, partial(measure_server, params), seconds + _GRACE, "fail")]
+    probes = [
+        # An answer that takes longer than this one would not be taken for one by any client.
+        Probe(("redis_answers",), partial(measure_answers, params), seconds + _GRACE, "fail"),
+        Probe(_SERVER, partial(measure_server, params), seconds + _GRACE),
+    ]
     clients = params.get("clients") or []
     if clients:
         trying = partial(_credentials, clients, params)
@@ -117,16 +120,21 @@ def _credentials(clients: List[Mapping[str, Any]], params: Mapping[str, Any]) ->
     yield from credentials.measure_credentials(clients, login_of(params), params["timeout"])
 
 
-def measure_server(params: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
-    """Yield what one session tells; raises the reason why nothing more can be told, after `redis_answers`."""
+def measure_answers(params: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
+    """Yield `redis_answers`."""
     try:
         client = Client(login_of(params), timeout=params["timeout"])
     except RedisError as refusal:
         yield answers.answers_finding(refusal, Info())
-        raise
+        return
     with closing(client):
+        yield answers.answers_finding(*_greet(client))
+
+
+def measure_server(params: Mapping[str, Any]) -> Iterator[Dict[str, Any]]:
+    """Yield what one session tells beside that; raises the reason why nothing can be told."""
+    with closing(Client(login_of(params), timeout=params["timeout"])) as client:
         problem, info = _greet(client)
-        yield answers.answers_finding(problem, info)
         if problem is not None and problem.kind not in _STILL_TELLS:
             raise problem
         yield answers.writes_finding(client)
