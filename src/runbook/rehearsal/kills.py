@@ -29,7 +29,7 @@ from runbook.rehearsal.stages import StageFailedError
 
 GONE_S = 5.0
 """Seconds after which nothing of a killed run may be left, and its lock is free."""
-_START_S = 120.0
+_START_S = 600.0
 _POLL_S = 0.002
 _SESSIONS = "SELECT application_name, state FROM pg_stat_activity WHERE application_name LIKE 'oncall-%'"
 _BREAK_GLASS = "rehearsal of a run that is killed"
@@ -87,7 +87,7 @@ class Killer:
             reached = _until(lambda: _is_at(folder, point), lambda: process.poll() is None)
             time.sleep(point.delay_s if reached else 0)
             if not reached or process.poll() is not None:
-                return replace(done, run=folder.run, problem="the run had ended before it could be killed")
+                return replace(done, run=folder.run, problem="the run ended before it could be killed")
             process.kill()
             killed = time.monotonic()
             left, held = _after(stack, folder.run)
