@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from runbook.rehearsal.processes import StandInError
+from runbook.rehearsal.processes import StandInError, alive
 
 SOCKET = Path("/run/docker.sock")
 _GROUP = "ONCALL_REHEARSAL_CGROUP"
@@ -25,6 +24,7 @@ _PLUGIN_FOLDERS = tuple(
     f"/usr/{folder}/docker" for folder in ("local/lib", "local/libexec", "lib", "libexec")
 )
 _GROUPS = Path("/sys/fs/cgroup")
+_PREFIX = "oncall-rehearsal-"
 _PATIENCE_S = 5
 
 
@@ -90,8 +90,15 @@ def group() -> str:
 
 @contextlib.contextmanager
 def control_group() -> Iterator[None]:
-    """Name a control group for the containers, and remove it when they have ended: nobody else would."""
-    name = f"/oncall-rehearsal-{secrets.token_hex(4)}"
+    """Name a control group for the containers, and remove it when they have ended: nobody else would.
+
+    It is called after this process, so that the next one removes what was left when this one is killed.
+    """
+    # Directly there, or below each controller: both layouts are in use.
+    for old in {path.name for place in ("", "*/") for path in _GROUPS.glob(f"{place}{_PREFIX}*")}:
+        if not alive(int(old.removeprefix(_PREFIX))):
+            _remove(f"/{old}")
+    name = f"/{_PREFIX}{os.getpid()}"
     os.environ[_GROUP] = name
     try:
         yield

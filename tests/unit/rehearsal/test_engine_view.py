@@ -53,6 +53,8 @@ def test_the_control_groups_of_containers_are_removed(
     monkeypatch.setenv("ONCALL_REHEARSAL_CGROUP", "that it is as before after the test")
     others = tmp_path / "memory" / "docker" / "somebody"
     others.mkdir(parents=True)
+    # Of a rehearsal that was killed.
+    (tmp_path / "memory" / f"oncall-rehearsal-{2**22 + 1}" / "c0ffee").mkdir(parents=True)
     with engine_view.control_group():
         for tree in (tmp_path, tmp_path / "memory", tmp_path / "pids"):
             (tree / engine_view.group()[1:] / "c0ffee").mkdir(parents=True)
