@@ -132,8 +132,7 @@ def _unwritable(folder: str) -> str:
 def _disks(paths: Iterable[str]) -> Findings:
     for path in paths:
         if os.path.exists(path):
-            for found in measure_disk("host_disk", path, DEFAULTS):
-                yield found
+            yield from measure_disk("host_disk", path, DEFAULTS)
         else:
             yield finding("host_disk", "fail", "There is no %s on this host." % path, observed={"path": path})
 
