@@ -130,7 +130,7 @@ _SYMPTOMS = (
         expects="promote",
         finds=("redis_writes", "redis_role"),
         damages=True,
-        ends="failed",
+        ends="failed, undone",
         in_plan=True,
         says="something listens there",
     ),
