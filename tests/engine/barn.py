@@ -108,7 +108,7 @@ class Barn:
         done = subprocess.run(
             [str(Path(sys.executable).parent / "ansible-playbook"), "playbooks/database_failure.yml", *given],
             cwd=self.folder / "project", env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-            timeout=180, check=False,
+            timeout=300, check=False,
         )  # fmt: skip
         return done.returncode
 
@@ -129,7 +129,7 @@ class Barn:
     def __call__(self, *arguments: str) -> tuple[int, str]:
         """Run the command to its end."""
         process = self.start(*arguments)
-        out = process.communicate(timeout=180)[0]
+        out = process.communicate(timeout=300)[0]
         return process.returncode, out
 
     def result(self, run: str) -> dict[str, Any]:

@@ -16,6 +16,9 @@ import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils.lease.base import Holder
 from ansible_collections.oncall.runbooks.plugins.module_utils.lease.file import FileStore
 from ansible_collections.oncall.runbooks.plugins.module_utils.lease.protocol import LockProtocol
+from jsonschema import Draft202012Validator
+from runbook_engine import record
+from runbook_engine.state import RunFolder
 
 from .barn import barn
 
@@ -43,6 +46,22 @@ class Run:
     def events(self) -> list[dict[str, Any]]:
         """The events of the newest run."""
         return [json.loads(line) for line in (self.folders[-1] / "events.jsonl").read_text().splitlines()]
+
+
+def validator(name: str) -> Draft202012Validator:
+    """Return what checks against a published schema."""
+    schema = json.loads((ROOT / "docs" / "schema" / name).read_text())
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def _is_whole(run: Run) -> None:
+    """Every run that has a result, however it ended: its record verifies, and is as it is published."""
+    record.verify(RunFolder(run.folders[-1].name, run.folders[-1]))
+    validator("result-1.json").validate(run.result)
+    of_events = validator("event-1.json")
+    for event in run.events():
+        of_events.validate(event)
 
 
 @dataclass
@@ -78,7 +97,7 @@ class Engine:
         """Run `ansible-playbook` and return what came of it."""
         command, env = self._command(*arguments, **given)
         done = subprocess.run(
-            command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=60, check=False
+            command, env=env, cwd=self.folder, capture_output=True, text=True, timeout=180, check=False
         )
         return self._left(done)
 
@@ -139,6 +158,7 @@ class Engine:
         made = Run(done.returncode, done.stdout + done.stderr, folders)
         if folders and (folders[-1] / "result.json").is_file():
             made.result = json.loads((folders[-1] / "result.json").read_text())
+            _is_whole(made)
         return made
 
     def _config(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import threading
 import time
@@ -22,11 +23,14 @@ RESTORE = ("run", "roost", "database-failure", "--mitigation", "restore", "--app
 
 @contextlib.contextmanager
 def held_in_the_middle(barn: Barn) -> Iterator[threading.Event]:
-    """However fast a restore is, it is in the middle of the backup until the event is set."""
+    """However fast a restore is, it is in the middle of the backup until the event is set.
+
+    It gets a little every five seconds: a connection that gives nothing more is given up.
+    """
     go_on = threading.Event()
     with S3FaultProxy(barn.s3.endpoint) as proxy:
         proxy.rules.add(
-            "hook", path=r"\.gz", method="GET", after_bytes=HELD_AFTER, times=0, hook=lambda: go_on.wait(120)
+            "hook", path=r"\.gz", method="GET", after_bytes=HELD_AFTER, times=0, hook=lambda: go_on.wait(5)
         )
         barn.endpoint = proxy.url
         try:
@@ -41,7 +45,9 @@ def test_a_restore_that_is_stopped_in_the_middle_leaves_nothing_and_is_resumed(b
         barn.limit = 25 if how == "time limit" else 0
         barn.write()
         process = barn.start(*RESTORE)
-        until(barn.is_loading, 90, process)
+        until(barn.is_loading, 240, process)
+        # What the operator sees meanwhile comes from the host, over SSH too.
+        until(lambda: _is_told(barn), 60, process)
         if how == "kill all":
             signal_all(barn, signal.SIGKILL)
         signals = {"SIGINT twice": ["SIGINT"] * 2, "kill all": [], "time limit": []}.get(how, [how])
@@ -64,11 +70,17 @@ def test_a_restore_that_is_stopped_in_the_middle_leaves_nothing_and_is_resumed(b
     assert barn.users() == 40000
 
 
+def _is_told(barn: Barn) -> bool:
+    """Whether the progress of the load is known: bytes of all, and how fast."""
+    told = [json.loads(line) for line in barn.newest().progress.read_text().splitlines()]
+    return any(0 < (each.get("bytes") or 0) < each.get("total", 0) and each.get("rate") for each in told)
+
+
 def test_a_switch_that_nobody_recorded_is_found_out_resumed_and_taken_back(barn: Barn) -> None:
     with held_in_the_middle(barn) as go_on:
         barn.write()
         process = barn.start(*RESTORE)
-        until(barn.is_loading, 90, process)
+        until(barn.is_loading, 240, process)
         # The job goes on alone, until its lease is over; the controller never sees its end.
         signal_all(barn, signal.SIGSTOP)
         go_on.set()
