@@ -100,7 +100,7 @@ def writes_finding(client: Client) -> Dict[str, Any]:
 def latency_finding(client: Client, warn_ms: float, fail_ms: float) -> Dict[str, Any]:
     """Return the finding `redis_latency`: how long answers take, and the slowest commands since the start."""
     times = []
-    for _ in range(_PINGS):
+    for _attempt in range(_PINGS):
         started = time.monotonic()
         client.all([("PING",)])
         times.append((time.monotonic() - started) * 1000)

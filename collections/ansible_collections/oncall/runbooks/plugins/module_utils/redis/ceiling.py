@@ -52,8 +52,8 @@ def _cgroup_limit(pid: int, root: str) -> int:
     """Return the limit of the control group that the process is in, or of one around it; 0 for none."""
     least = 0
     for line in _read(os.path.join(root, "proc", str(pid), "cgroup")).splitlines():
-        _number, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        _number, _colon, rest = line.partition(":")
+        controllers, _colon, path = rest.partition(":")
         folder, name = ("memory", "memory.limit_in_bytes") if controllers else ("", "memory.max")
         if controllers and "memory" not in controllers.split(","):
             continue

@@ -114,7 +114,7 @@ class Client:
             # A server without room for us says so and hangs up before it has heard anything.
             with suppress(ConnectionError):
                 self._socket.sendall(b"".join(_encode(words) for words in commands))
-            return [self._reply(tried) for _ in commands]
+            return [self._reply(tried) for _command in commands]
         except OSError as exc:
             raise self._broken(tried, exc) from None
 
@@ -189,7 +189,7 @@ class Client:
             return None
         if mark == b"$":
             return self._bytes(number).decode("utf-8", "replace")
-        return [self._reply(tried) for _ in range(number)]
+        return [self._reply(tried) for _element in range(number)]
 
     def _stranger(self, tried: str, line: bytes) -> RedisError:
         return RedisError(
