@@ -67,6 +67,7 @@ def test_a_fault_alone_has_its_runbook_first(system: str, runbook: str, tmp_path
     for made in everything(system):
         case.healthy(made)
         cases.find_fault(case.default, system, runbook).run("fault", made)
+        assert case.problem_outside(made), "nobody notices the fault"
         called = triage(made, tmp_path)["runbooks"]
         assert called[0]["runbook"] == runbook
         assert all(signal["evidence"] for signal in called[0]["signals"])
