@@ -147,13 +147,13 @@ def run_result(_unused: Any) -> dict[str, Any]:
 def run_changes(runs: list[str]) -> list[dict[str, Any]]:
     """Return what the given runs, those that this one resumes, and this one changed, in order.
 
-    Each is a step with `at`, name, host and run.
+    Each is a step with `at` (when it began), name, action, host and run.
     """
     this = current.result_so_far()
     earlier = dict.fromkeys([*map(str, plain(runs)), *(done["run"] for done in this["resumed"])])
     read = [record.read(state.existing_run(_state(), run)) for run in earlier]
     return [
-        {"at": step["started_at"], "name": step["name"], "host": step["host"], "run": result["run"]}
+        {"at": step["started_at"], "run": result["run"]} | {k: step[k] for k in ("name", "action", "host")}
         for result in (*read, this)
         for step in result["steps"]
         if step["phase"] == "mitigate" and step["status"] == "changed"

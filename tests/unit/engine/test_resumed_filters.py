@@ -14,7 +14,14 @@ FIRST, NAMED = "20261121t064300z-7f3a9c", "20261121t060000z-000001"
 
 
 def _step(name: str, status: str = "changed") -> dict[str, Any]:
-    return {"name": name, "phase": "mitigate", "status": status, "started_at": "2026", "host": "h"}
+    return {
+        "name": name,
+        "action": "a",
+        "phase": "mitigate",
+        "status": status,
+        "started_at": "2026",
+        "host": "h",
+    }
 
 
 @pytest.fixture
