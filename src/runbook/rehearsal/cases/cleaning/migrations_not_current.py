@@ -68,7 +68,7 @@ _SYMPTOMS = (
         expects="upgrade",
         finds=_FINDS,
         damages=True,
-        ends="failed",
+        ends="failed, undone",
         in_plan=True,
         says="a migration is taken back by a backup from before it",
     ),
