@@ -67,7 +67,7 @@ class Runs:
     def finish(self, who: str, *options: str, **variables: Any) -> tuple[int, str]:
         """Run to the end and return exit code and output."""
         run = self.start(who, *options, **variables)
-        output, _ = run.communicate(timeout=50)
+        output, _ = run.communicate(timeout=150)
         return run.returncode, output
 
     def record(self, who: str) -> Path:
@@ -99,7 +99,7 @@ class Runs:
         """Let the waiting run continue."""
         (self.folder / "go").touch()
 
-    def wait_for(self, what: Callable[[], bool], timeout: float = 25) -> float:
+    def wait_for(self, what: Callable[[], bool], timeout: float = 60) -> float:
         """Wait until `what` holds and return the seconds it took."""
         began = time.monotonic()
         while not what():
