@@ -147,7 +147,9 @@ class Act:
         with self.stages.stage(f"plan: {how}, nothing changed") as told:
             ends = ENDS[self.fault.ends] if self.fault.in_plan else "planned"
             plan = self._run("plan", asked, ends, check=True)
-            self.score.data_loss = str((plan["plan"] or {}).get("data_loss") or _loss_of(plan))
+            self.score.data_loss = str(
+                (plan["plan"] or {}).get("data_loss") or _header(plan).get("data_loss") or ""
+            )
             problem = self.case.problem_outside(self.stack)
             must(bool(problem), "the plan ended the fault: it changed something")
             if self.fault.damages or self.fault.undoes:
@@ -216,7 +218,8 @@ class Act:
         if not self.fault.undoes and not (self.wanted.undo and reversible):
             stays = [step["name"] for step in changed if step["effect"] == IRREVERSIBLE]
             self.score.kept = [f"{name}: it is irreversible" for name in stays]
-            self.score.undone = IRREVERSIBLE if stays else (None if reversible else NOTHING_TO_UNDO)
+            ever = stays or _header(applied).get("effect") == IRREVERSIBLE
+            self.score.undone = IRREVERSIBLE if ever else (None if reversible else NOTHING_TO_UNDO)
             return
         self.score.undone = False
         with self.stages.stage("undo"):
@@ -251,10 +254,10 @@ def _postgres(made: stack.Stack) -> str:
     return f"{facts['label']} {facts['version']}" if facts else ""
 
 
-def _loss_of(plan: Mapping[str, Any]) -> str:
-    """What the runbook's header says that the mitigation loses."""
-    named = (plan["runbook"] or {}).get("mitigations") or ()
-    return next((str(m.get("data_loss")) for m in named if m["name"] == plan["mitigation"]), "")
+def _header(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the runbook's header says of the mitigation of a run."""
+    named: Any = (result["runbook"] or {}).get("mitigations") or ()
+    return next((one for one in named if one["name"] == result["mitigation"]), {})
 
 
 def _advised(result: Mapping[str, Any]) -> list[str]:
