@@ -48,9 +48,9 @@ class Columns(Relation):
     @classmethod
     def spec(cls) -> Dict[str, Any]:
         """The suboptions: the table, and each column with its usual name."""
-        columns = {
-            i.name: {"type": "str", "default": i.default} for i in fields(cls) if i.name in cls.names()
-        }
+        defaults = {item.name: item.default for item in fields(cls)}
+        # `key` is the name of a column, and not a secret.
+        columns = {n: {"type": "str", "default": defaults[n], "no_log": False} for n in cls.names()}
         return {"type": "dict", "options": {"table": _TABLE, **columns}}
 
     def check(self, connection: Any, *, changed: Any = ()) -> int:
