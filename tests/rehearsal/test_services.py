@@ -225,14 +225,14 @@ def test_an_unknown_part_is_refused_by_name() -> None:
 
 def test_the_services_end_with_a_supervisor_that_was_killed() -> None:
     with stack.running(stack.Options(scale=0.2, parts=SERVICES)) as up:
-        pids = [part.pid_of(up.facts, name) for name in part.PORTS]
+        pids = [part.pid_of(up.facts, name) for name in up.facts["services"]]
         os.kill(int((up.folder / "run" / "supervisord.pid").read_text()), 9)
         wait_until(lambda: not any(map(alive, pids)), timeout=10, what="the end of the services")
 
 
 def test_down_leaves_no_service(tmp_path: Path) -> None:
     up = stack.up(stack.Options(scale=0.2, parts=SERVICES), tmp_path / "stack.json")
-    pids = [part.pid_of(up.facts, name) for name in part.PORTS]
+    pids = [part.pid_of(up.facts, name) for name in up.facts["services"]]
     supervisor = int((up.folder / "run" / "supervisord.pid").read_text())
     os.kill(up.facts["keeper_pid"], 9)
     stack.down(up)
