@@ -26,7 +26,7 @@ rehearse: $(VENV)/.rehearsal ## Break a stand-in of Roost, restore its database 
 	@$(BIN)/runbook rehearse roost database-failure --scale $(SCALE)
 
 test: $(VENV)/.$(PINS) ## All tests that fit into ten minutes on two cores
-	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
+	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" --durations=15 --durations-min=5
 
 slow: $(VENV)/.$(PINS) ## The slow tests too (an hour and more)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal

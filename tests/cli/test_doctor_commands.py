@@ -41,7 +41,7 @@ def test_a_system_that_lacks_something_is_told_what(cli: Cli) -> None:
 
 @pytest.fixture
 def stand_in() -> Iterator[Stack]:
-    with stack.running(Options(system="roost", scale=0.1, parts=frozenset({"database", "backups"}))) as made:
+    with stack.running(Options(system="roost", scale=0.2, parts=frozenset({"database", "backups"}))) as made:
         yield made
 
 

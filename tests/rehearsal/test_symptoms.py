@@ -50,6 +50,7 @@ def test_corrupt_tables(fresh: stack.Stack) -> None:
         cases.find_fault("corrupt-tables", "roost").run("heal", fresh)
 
 
+@pytest.mark.slow
 def test_the_digest_measures_a_damaged_table_block_by_block(fresh: stack.Stack) -> None:
     cases.find_fault("corrupt-tables", "roost").run("fault", fresh)
     with contextlib.closing(fresh.server().connect(ROOST.database)) as connection:
@@ -64,11 +65,13 @@ def test_the_digest_measures_a_damaged_table_block_by_block(fresh: stack.Stack) 
     assert any(line.startswith("rows public.subscribers") for line in changed)
 
 
+@pytest.mark.slow
 def test_dropped_table(fresh: stack.Stack) -> None:
     cases.find_fault("dropped-table", "roost").run("fault", fresh)
     assert "does not exist" in _service_error(fresh)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "says"),
     [
@@ -86,6 +89,7 @@ def test_a_server_fault_breaks_and_heals(name: str, says: str, fresh: stack.Stac
     assert _service_error(fresh) == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "code"), [("s3-denied", "AccessDenied"), ("wrong-credentials", "InvalidAccessKeyId")]
 )
@@ -98,6 +102,7 @@ def test_a_store_fault_breaks_and_heals(name: str, code: str, fresh: stack.Stack
     assert _list(fresh) == before
 
 
+@pytest.mark.slow
 def test_stale_backup_leaves_only_old_nights(fresh: stack.Stack) -> None:
     good = fresh.facts["backups"]["good"]
     cases.find_fault("stale-backup", "roost").run("fault", fresh)
@@ -106,6 +111,7 @@ def test_stale_backup_leaves_only_old_nights(fresh: stack.Stack) -> None:
     assert max(left) < good
 
 
+@pytest.mark.slow
 def test_empty_bucket(fresh: stack.Stack) -> None:
     cases.find_fault("empty-bucket", "roost").run("fault", fresh)
     assert _list(fresh) == []
