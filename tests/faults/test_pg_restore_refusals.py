@@ -127,7 +127,7 @@ def stranger(restoring: Restoring) -> str:
     return name
 
 
-@pytest.mark.parametrize("how", ["plain", "custom"])
+@pytest.mark.parametrize("how", ["plain", pytest.param("custom", marks=pytest.mark.slow)])
 def test_a_backup_of_another_database_is_stopped(restoring: Restoring, stranger: str, how: str) -> None:
     live = restoring.digest()
     others = restoring.others()

@@ -12,6 +12,7 @@ from runbook.rehearsal.cases.roost.stream_outage import StreamOutage
 RUNBOOK = StreamOutage.runbook
 
 
+@pytest.mark.slow
 def test_a_relay_that_is_gone_is_found_and_brought_back(tmp_path: Path) -> None:
     must_pass(RUNBOOK, tmp_path, StreamOutage.default)
 
