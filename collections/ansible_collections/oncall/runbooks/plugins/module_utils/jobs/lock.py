@@ -105,8 +105,6 @@ def release(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     with closing(read_session(login, params["database"], params["timeout"])) as reader:
         place.check(reader, changed=[place.owner])
         holder = _holder(reader, place, params)
-        if holder is None:
-            return _result(params["name"], None)
         # In check mode whoever is to be stopped before this still lives.
         deadline = time.monotonic() + params["wait_s"]
         while holder and holder.lives(params["dead_after_s"]) and not (check_mode and params["wait_s"]):
@@ -114,9 +112,7 @@ def release(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
                 raise _may_live(holder, holder.lives(params["dead_after_s"]))
             time.sleep(_PAUSE_S)
             holder = _holder(reader, place, params)
-    if holder is None:
-        return _result(params["name"], None)
-    if not check_mode:
+    if holder and not check_mode:
         _release(login, params, place, holder)
     return _result(params["name"], holder)
 
