@@ -29,10 +29,10 @@ def checkout(stack: Stack) -> Path:
     return Path(stack.facts["deployments"]["path"])
 
 
-def deploy(stack: Stack) -> None:
-    """Run the project's script by hand, as a person at the host does."""
+def _by_hand(stack: Stack, script: str) -> None:
+    """Run one of the project's scripts, as a person at the host does; raises StandInError."""
     done = subprocess.run(
-        ["./ops/deploy.sh"],
+        [f"./ops/{script}"],
         cwd=checkout(stack),
         capture_output=True,
         text=True,
@@ -40,7 +40,12 @@ def deploy(stack: Stack) -> None:
         env=_environment(),
     )
     if done.returncode != 0:
-        raise StandInError(f"deploy.sh: exit {done.returncode}: {(done.stdout + done.stderr).strip()[-300:]}")
+        raise StandInError(f"{script}: exit {done.returncode}: {(done.stdout + done.stderr).strip()[-300:]}")
+
+
+def deploy(stack: Stack) -> None:
+    """Deploy what is checked out, by the project's script."""
+    _by_hand(stack, "deploy.sh")
     port = stack.facts["services"]["api"]["port"]
     wait_until(lambda: accepts_connections(port), timeout=10, what="the API")
 
@@ -100,17 +105,8 @@ def bad_with_migration(stack: Stack) -> None:
 
 
 def migrate(stack: Stack) -> None:
-    """Run the project's own tool by hand."""
-    done = subprocess.run(
-        ["./ops/migrate.sh"],
-        cwd=checkout(stack),
-        capture_output=True,
-        text=True,
-        check=False,
-        env=_environment(),
-    )
-    if done.returncode != 0:
-        raise StandInError(f"migrate.sh: {(done.stdout + done.stderr).strip()[-300:]}")
+    """Apply the migrations, by the project's own tool."""
+    _by_hand(stack, "migrate.sh")
 
 
 def good_script(stack: Stack, line: str) -> None:
