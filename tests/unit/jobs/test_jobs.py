@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +20,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.jobs import lock
 from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.look import look
 from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.probe import probe
 from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.replay import replay
+from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.settle import wait_until
 
 from runbook.rehearsal.postgres_server import PostgresServer
 
@@ -96,6 +99,7 @@ class Jobs:
             "batch": 1,
             "rate": 1000.0,
             "max_failures": 0,
+            "settle_s": 0.0,
             "ledger": [],
             **tables,
             **changes,
@@ -282,6 +286,60 @@ def test_what_fails_again_stops_the_rest_and_can_be_taken_back(jobs: Jobs) -> No
     assert raised.value.undo is not None
     jobs.replay(state="withdrawn", **raised.value.undo["args"])
     assert jobs.waiting() == ["q1"]
+
+
+@contextmanager
+def _worker(jobs: Jobs, statement: str) -> Iterator[None]:
+    """Somebody who works on the queue a moment after it was filled."""
+    timer = threading.Timer(0.4, jobs.sql, [statement])
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+
+
+def test_what_fails_again_after_the_last_batch_is_an_error(jobs: Jobs) -> None:
+    late = """
+      WITH gone AS (DELETE FROM ops.jobs WHERE idempotency_key = 'r1'
+                    RETURNING kind, payload, idempotency_key)
+      INSERT INTO ops.dead (kind, payload, idempotency_key, error, failed_at)
+      SELECT kind, payload, idempotency_key, 'again', clock_timestamp() FROM gone"""
+    with (
+        _worker(jobs, late),
+        pytest.raises(VerificationError, match="1 of 2 that were queued failed again") as raised,
+    ):
+        jobs.replay(ids=["1", "2"], settle_s=10.0)
+    assert (raised.value.kind, raised.value.changed) == ("failed_again", True)
+
+
+def test_a_replay_ends_when_the_worker_is_done_with_it(jobs: Jobs) -> None:
+    began = time.monotonic()
+    with _worker(jobs, "UPDATE ops.jobs SET taken_at = now(), done_at = now() WHERE idempotency_key ~ '^r'"):
+        assert jobs.replay(ids=["1", "2", "3"], settle_s=10.0)["changed"]
+    # What waited before under the same key is not waited for: its age is another finding.
+    assert (jobs.waiting(), time.monotonic() - began < 8) == (["q1"], True)
+
+
+def test_what_nobody_works_on_is_queued_and_not_delivered(jobs: Jobs) -> None:
+    with pytest.raises(VerificationError, match=r"2 of 2 .* not done after 0\.1 s") as raised:
+        jobs.replay(ids=["1", "2"], settle_s=0.1)
+    assert raised.value.undo is not None
+    jobs.replay(state="withdrawn", **raised.value.undo["args"])
+    assert jobs.waiting() == ["q1"]
+
+
+@pytest.mark.parametrize(("answers", "said", "slept"), [([0], 0, 0), ([2, 1, 0], 0, 2), ([3] * 9, 3, 4)])
+def test_a_wait_ends_with_the_last_or_when_time_is_up(answers: list[int], said: int, slept: int) -> None:
+    now, left = [0.0], iter(answers)
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        now[0] += seconds
+
+    assert wait_until(lambda: next(left), 1.0, clock=lambda: now[0], sleep=sleep) == said
+    assert len(pauses) == slept
 
 
 _WORK = """

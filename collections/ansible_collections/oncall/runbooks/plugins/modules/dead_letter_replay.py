@@ -17,6 +17,8 @@ description:
     so a second replay does nothing.
   - Leaves alone, and names, what is past its use, older than O(max_age_hours), without a key, or not JSON.
   - Works at O(rate), and stops as soon as more than O(max_failures) of what it queued have failed again.
+  - Queued is not delivered, so it then waits until a worker has done all of them. What failed again, or is not done within O(settle_s),
+    is an error; what no worker has begun can then still be taken back.
   - Nothing is deleted. Payloads are never shown.
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
@@ -66,6 +68,10 @@ options:
     description: Stop when more than so many of the letters that were queued have failed again.
     type: int
     default: 0
+  settle_s:
+    description: Wait so many seconds at most until what was queued is done. 0 means that nobody waits for it.
+    type: float
+    default: 60
   ledger:
     description: With O(state=withdrawn), what the replay returned as C(undo.args.ledger).
     type: list

@@ -6,11 +6,8 @@ from __future__ import annotations
 
 __metaclass__ = type
 
-import json
-import re
 import time
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
@@ -20,6 +17,13 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.batches import (
     write_session,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError, VerificationError
+from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.letters import (
+    WHAT,
+    Choice,
+    Letter,
+    shown,
+)
+from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.settle import wait_until
 from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.tables import (
     DeadLetters,
     Queue,
@@ -28,7 +32,6 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.jobs.tables import
 )
 
 MODULE_ROLE = "oncall.runbooks.jobs"
-_WHAT = "queue dead letters again"
 _LETTERS = """
 SELECT {id}::text, coalesce({kind}::text, ''), {payload}::text, {key}::text, coalesce({error}::text, ''),
        extract(epoch FROM clock_timestamp() - {failed_at})::float,
@@ -58,73 +61,11 @@ WITH gone AS (DELETE FROM {queue} WHERE {queue.key}::text = ANY({keys}) AND {que
 UPDATE {dead} SET {dead.replayed_at} = NULL WHERE {dead.id}::text = ANY({ids})
   AND {dead.key}::text IN (SELECT key FROM gone) RETURNING {dead.id}::text
 """
+_UNDONE = "SELECT count(*) FROM {queue} WHERE {queue.key}::text = ANY({keys}) AND {queue.done_at} IS NULL"
 _WAITING = """
 SELECT {queue.key}::text FROM {queue} WHERE {queue.key}::text = ANY({keys}) AND {queue.done_at} IS NULL
   AND {queue.taken_at} IS NULL
 """
-
-
-@dataclass(frozen=True)
-class Letter:
-    """One dead letter; `age` in seconds since it failed."""
-
-    id: str
-    kind: str
-    payload: str
-    key: str
-    error: str
-    age: float
-    expired: bool
-
-    def left_alone(self, chosen: "Choice") -> str:
-        """Why it is not queued again although it was chosen, "" when it is."""
-        if self.expired:
-            return "it is past its use"
-        if chosen.max_age_s and self.age > chosen.max_age_s:
-            return "it failed %d h ago" % (self.age / 3600)
-        if not self.key:
-            return "it has no idempotency key, so it might run twice"
-        try:
-            json.loads(self.payload)
-        except (TypeError, ValueError):
-            return "its payload is not JSON"
-        return ""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which letters are meant; what is empty does not choose."""
-
-    ids: Sequence[str]
-    kinds: Sequence[str]
-    error: str
-    max_age_s: float
-    limit: int
-
-    @classmethod
-    def from_params(cls, params: Mapping[str, Any]) -> "Choice":
-        """Return what the options choose; raises UsageError when that is nothing, or cannot be read."""
-        ids, kinds, error = params["ids"], params["kinds"], params["error"]
-        if not (ids or kinds or error):
-            raise UsageError(
-                _WHAT,
-                got="ids, kinds and error are all empty",
-                next_step="choose: kinds: [receipt], error: 'timed out', or ids; all at once is never right",
-            )
-        try:
-            re.compile(error)
-        except re.error as problem:
-            got = "%r is no regular expression: %s" % (error, problem)
-            raise UsageError("use the option error", got=got, next_step="correct it") from None
-        return cls(ids, kinds, error, params["max_age_hours"] * 3600, params["limit"])
-
-    def means(self, letter: Letter) -> bool:
-        """Whether the letter is chosen."""
-        if self.ids and letter.id not in self.ids:
-            return False
-        if self.kinds and letter.kind not in self.kinds:
-            return False
-        return bool(re.search(self.error, letter.error))
 
 
 def replay(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
@@ -137,7 +78,7 @@ class _Replay:
         self.params = params
         dead, queue = DeadLetters.from_option(params["dead_letters"]), Queue.from_option(params["queue"])
         if dead is None or queue is None:
-            raise UsageError(_WHAT, got="dead_letters or queue is not given", next_step="name both tables")
+            raise UsageError(WHAT, got="dead_letters or queue is not given", next_step="name both tables")
         self.dead, self.queue = dead, queue
         self.login = pg.Login.from_params(params, "oncall-dead-letters")
         self.ledger: List[Dict[str, str]] = []
@@ -150,7 +91,7 @@ class _Replay:
                 work = self._withdraw if withdraw else self._queue
                 return work(reader, check_mode=check_mode)
             except pg.Error as error:
-                raise self._taken_back_by(server_error(error, _WHAT, self.dead.place, "")) from None
+                raise self._taken_back_by(server_error(error, WHAT, self.dead.place, "")) from None
 
     def _check(self, reader: Any) -> None:
         self.dead.check(reader, changed=[self.dead.replayed_at])
@@ -163,10 +104,10 @@ class _Replay:
         chosen = [letter for letter in (Letter(*row) for row in rows) if choice.means(letter)]
         reasons = {letter.id: letter.left_alone(choice) for letter in chosen}
         good = [letter for letter in chosen if not reasons[letter.id]]
-        left = [dict(_shown(one), reason=reasons[one.id]) for one in chosen if reasons[one.id]]
+        left = [dict(shown(one), reason=reasons[one.id]) for one in chosen if reasons[one.id]]
         picked = good[: choice.limit]
         left += [
-            dict(_shown(one), reason="the limit of %d is reached" % choice.limit)
+            dict(shown(one), reason="the limit of %d is reached" % choice.limit)
             for one in good[choice.limit :]
         ]
         if picked and not check_mode:
@@ -183,6 +124,32 @@ class _Replay:
                 self.ledger += [{"id": row[0], "key": row[1]} for row in rows if row[2]]
                 time.sleep(len(part) / rate)
                 self._stop_when_they_come_back(reader, started, len(letters) - at - len(part))
+        self._see_them_done(reader, started)
+
+    def _see_them_done(self, reader: Any, started: float) -> None:
+        """A letter that was queued is not delivered yet: it may fail again long after the last batch."""
+        if not (self.ledger and self.params["settle_s"]):
+            return
+        keys = [entry["key"] for entry in self.ledger]
+
+        def undone() -> int:
+            self._stop_when_they_come_back(reader, started, 0)
+            return int(pg.value(reader, self._joined(_UNDONE, keys=keys)))
+
+        waiting = wait_until(undone, self.params["settle_s"])
+        # What left the queue meanwhile may have failed.
+        self._stop_when_they_come_back(reader, started, 0)
+        if waiting:
+            raise self._taken_back_by(
+                VerificationError(
+                    WHAT,
+                    on=self.queue.place,
+                    got="%d of %d that were queued are not done after %g s"
+                    % (waiting, len(keys), self.params["settle_s"]),
+                    next_step="see whether a worker runs and what it is at; a slow one needs more settle_s",
+                    kind="not_done",
+                )
+            )
 
     def _stop_when_they_come_back(self, reader: Any, started: float, rest: int) -> None:
         """A cause that is still there would only fill the dead letters again."""
@@ -191,7 +158,7 @@ class _Replay:
         if back > self.params["max_failures"]:
             raise self._taken_back_by(
                 VerificationError(
-                    _WHAT,
+                    WHAT,
                     on=self.dead.place,
                     got="%d of %d that were queued failed again, so it stopped; %d were not queued"
                     % (back, len(keys), rest),
@@ -223,7 +190,7 @@ class _Replay:
 
     def _writer(self) -> Any:
         wait_ms = self.params["timeout"] * 1000
-        return write_session(self.login, self.params["database"], wait_ms, what=_WHAT, wait_for_disk=True)
+        return write_session(self.login, self.params["database"], wait_ms, what=WHAT, wait_for_disk=True)
 
     def _joined(self, template: str, **values: Any) -> Any:
         return joined(template, self.dead, self.queue, **values)
@@ -253,7 +220,7 @@ class _Replay:
         lines = "".join("%s %s (%s)\n" % (letter.kind, letter.id, letter.error) for letter in letters)
         result: Dict[str, Any] = {
             "changed": bool(letters),
-            "replayed": [_shown(letter) for letter in letters],
+            "replayed": [shown(letter) for letter in letters],
             "left_alone": left,
             "prediction": {"summary": told, "data_loss": "none", "duration_s": seconds},
             "diff": {"before": lines, "after": ""} if letters else {},
@@ -261,11 +228,6 @@ class _Replay:
         if self.ledger:
             result["undo"] = self._undo()
         return result
-
-
-def _shown(letter: Letter) -> Dict[str, Any]:
-    """What may be shown of a letter: never its payload, which holds what customers wrote."""
-    return {"id": letter.id, "kind": letter.kind, "error": letter.error[:200], "age_s": letter.age}
 
 
 def replay_spec() -> Dict[str, Any]:
@@ -281,5 +243,6 @@ def replay_spec() -> Dict[str, Any]:
         "batch": {"type": "int", "default": 10},
         "rate": {"type": "float", "default": 10},
         "max_failures": {"type": "int", "default": 0},
+        "settle_s": {"type": "float", "default": 60},
         "ledger": {"type": "list", "elements": "dict", "default": []},
     }
