@@ -316,7 +316,8 @@ def test_what_fails_again_after_the_last_batch_is_an_error(jobs: Jobs) -> None:
 def test_a_replay_ends_when_the_worker_is_done_with_it(jobs: Jobs) -> None:
     began = time.monotonic()
     with _worker(jobs, "UPDATE ops.jobs SET taken_at = now(), done_at = now() WHERE idempotency_key ~ '^r'"):
-        assert jobs.replay(ids=["1", "2", "3"], settle_s=10.0)["changed"]
+        done = jobs.replay(ids=["1", "2", "3"], settle_s=10.0)
+    assert (done["changed"], done["undo"]["reversible"]) == (True, False)
     # What waited before under the same key is not waited for: its age is another finding.
     assert (jobs.waiting(), time.monotonic() - began < 8) == (["q1"], True)
 

