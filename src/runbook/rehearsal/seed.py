@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runbook_engine.cache import cache_folder
+
 from runbook.rehearsal import digest, shapes
 from runbook.rehearsal.postgres_server import PostgresBinaries, PostgresServer
 from runbook.rehearsal.processes import StandInError, unprivileged_prefix
@@ -76,23 +78,12 @@ class Seed:
         return shapes.of(self.facts["system"])
 
 
-def cache_folder() -> Path:
-    """Return where seeds are kept: RUNBOOK_CACHE, `.cache` of the checkout, or the user's cache folder."""
-    if given := os.environ.get("RUNBOOK_CACHE"):
-        return Path(given) / "rehearsal"
-    checkout = Path(__file__).resolve().parents[3]
-    if (checkout / "pyproject.toml").exists() and os.access(checkout, os.W_OK):
-        return checkout / ".cache" / "rehearsal"
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(home) / "runbook" / "rehearsal"
-
-
 def seed_for(binaries: PostgresBinaries, scale: float, shape: Shape) -> Seed:
     """Return the seed of `shape` at `scale` (1 = about 50 MB of Roost), making it when it is not there yet.
 
     Two that ask at once make it once: the second waits for the first. It stays as long as this process lives.
     """
-    root = cache_folder()
+    root = cache_folder() / "rehearsal"
     root.mkdir(parents=True, exist_ok=True)
     kind = f"{shape.system}-{binaries.label}-{scale:g}-"
     folder = root / f"{kind}{_fingerprint(binaries, scale, shape)}"

@@ -26,8 +26,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RUNBOOK_CACHE", str(tmp_path))
     monkeypatch.setattr(PostgresBinaries, "version", "18.6")
     monkeypatch.setattr(seed, "_build", lambda _binaries, _scale, _shape, target: target.mkdir())
-    root = seed.cache_folder()
-    root.mkdir()
+    root = seed.cache_folder() / "rehearsal"
+    root.mkdir(parents=True)
     return root
 
 
