@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -18,25 +17,29 @@ from .barn import Barn, signal_all, until
 pytestmark = pytest.mark.slow
 # More than an inspection reads of a backup, less than the backup has.
 HELD_AFTER = 1_500_000
+TRICKLE = 4_000  # bytes per second: 7 minutes for what is left
 RESTORE = ("run", "roost", "database-failure", "--mitigation", "restore", "--apply", "--confirm", "roost")
 
 
 @contextlib.contextmanager
-def held_in_the_middle(barn: Barn) -> Iterator[threading.Event]:
-    """However fast a restore is, it is in the middle of the backup until the event is set.
+def held_in_the_middle(barn: Barn) -> Iterator[Callable[[], None]]:
+    """However fast a restore is, it is in the middle of the backup until the yielded function is called.
 
-    It gets a little every five seconds: a connection that gives nothing more is given up.
+    It gets a trickle meanwhile, for minutes: a connection that gives nothing more is given up.
     """
-    go_on = threading.Event()
     with S3FaultProxy(barn.s3.endpoint) as proxy:
-        proxy.rules.add(
-            "hook", path=r"\.gz", method="GET", after_bytes=HELD_AFTER, times=0, hook=lambda: go_on.wait(5)
+        hold = proxy.rules.add(
+            "slow", path=r"\.gz", method="GET", after_bytes=HELD_AFTER, times=0, rate=TRICKLE
         )
+
+        def go_on() -> None:
+            hold.rate = 1 << 30
+
         barn.endpoint = proxy.url
         try:
             yield go_on
         finally:
-            go_on.set()
+            go_on()
 
 
 @pytest.mark.parametrize("how", ["SIGINT twice", "SIGTERM", "SIGKILL", "kill all", "time limit"])
@@ -64,7 +67,7 @@ def test_a_restore_that_is_stopped_in_the_middle_leaves_nothing_and_is_resumed(b
         assert stopped["exit"]["code"] in (20, 21), stopped["exit"]
         if how == "time limit":
             assert "was stopped after 25 s, its time limit" in " ".join(out.split())
-        go_on.set()
+        go_on()
         code, out = barn("resume", barn.runs[-1], "--apply", "--confirm", "roost")
     assert code == 0, out
     assert barn.users() == 40000
@@ -81,13 +84,28 @@ def test_a_switch_that_nobody_recorded_is_found_out_resumed_and_taken_back(barn:
         barn.write()
         process = barn.start(*RESTORE)
         until(barn.is_loading, 240, process)
-        # The job goes on alone, until its lease is over; the controller never sees its end.
-        signal_all(barn, signal.SIGSTOP)
-        go_on.set()
-        until(lambda: any("_before_" in name for name in barn.databases()), 14)
-        signal_all(barn, signal.SIGKILL)
-        process.communicate(timeout=30)
+        with _not_renamed(barn) as waits:
+            go_on()
+            until(waits, 60, process)
+            signal_all(barn, signal.SIGKILL)
+            process.communicate(timeout=30)
+            assert not _is_switched(barn)
+        until(lambda: _is_switched(barn), 30)
         _find_out(barn)
+
+
+@contextlib.contextmanager
+def _not_renamed(barn: Barn) -> Iterator[Callable[[], bool]]:
+    """Hold up the rename of the live database, and yield what tells whether it waits."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE %s AND wait_event_type = 'Lock'"
+    with contextlib.closing(barn.server.connect()) as connection, connection.cursor() as cursor:
+        connection.autocommit = False
+        cursor.execute(f"COMMENT ON DATABASE \"{barn.database}\" IS 'never committed'")
+        yield lambda: barn.server.execute(waiting, ("ALTER DATABASE % RENAME TO %",))[0][0] > 0
+
+
+def _is_switched(barn: Barn) -> bool:
+    return any("_before_" in name for name in barn.databases())
 
 
 def _find_out(barn: Barn) -> None:

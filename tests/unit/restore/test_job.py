@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore import control, job
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import control, job, switch
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.plugin_utils import restore_driver
@@ -221,6 +221,79 @@ def test_a_job_without_its_controller_ends_itself(postgres: PostgresServer, opti
     assert wait_for(lambda: gone(started["pid"]))
     assert ours(postgres, options.database) == []
     assert not Path(started["folder"]).exists()
+
+
+def test_a_job_that_nobody_waits_for_never_switches(
+    postgres: PostgresServer, options: RestoreOptions
+) -> None:
+    """Its load is over long before its lease is: that alone must not put anything in service."""
+    started = start(replace(options, lease=2.0))
+    fifo = Path(started["folder"]) / "control"
+    fifo.write_text('{"urls": {"daily/x.sql.gz": "http://127.0.0.1:1/x?X-Amz-Signature=canary-signature"}}\n')
+    assert wait_for(lambda: gone(started["pid"]), 20)
+    assert ours(postgres, options.database) == []
+    assert live_rows(postgres, options.database) == 100
+
+
+def test_a_switch_that_began_is_not_broken_off(
+    postgres: PostgresServer, options: RestoreOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = switch.swap
+
+    def swap(*arguments: Any, **more: Any) -> tuple[float, int]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)  # the watcher hears it
+        done = real(*arguments, **more)
+        time.sleep(0.5)
+        return done
+
+    monkeypatch.setattr(switch, "swap", swap)
+    result = drive(start(options))
+    assert result.get("failed") is None, result
+    assert result["changed"]
+    assert ours(postgres, options.database) == [options.before_name]
+    assert live_rows(postgres, options.database, "t") == 1000
+
+
+class _TimeLimit(BaseException):
+    """What Ansible raises in a task that takes too long is no Exception."""
+
+
+@pytest.mark.parametrize(
+    ("stop", "reached"),
+    [(KeyboardInterrupt, True), (_TimeLimit, True), (KeyboardInterrupt, False)],
+    ids=["interrupt", "time limit", "the word is lost"],
+)
+def test_a_driver_that_is_stopped_leaves_no_job_that_switches(
+    postgres: PostgresServer, options: RestoreOptions, stop: type[BaseException], reached: bool
+) -> None:
+    """Also where the host does not get the word: looking whether the job is gone is no sign of life."""
+    told: list[float] = []
+
+    def stopped(command: str, in_data: bytes | None = None, executable: str = "") -> dict[str, Any]:
+        if not told and ours(postgres, options.database):
+            told.append(time.monotonic())
+            raise stop
+        lost = not reached and in_data is not None and b"abort" in in_data
+        return {"rc": 255} if lost else shell(command, in_data)
+
+    def two_seconds() -> Iterator[ev.Event]:
+        yield from list(small_dump())[:-1]
+        time.sleep(2)
+        yield END
+
+    started = start(replace(options, lease=3.0), two_seconds)
+    url = {"daily/x.sql.gz": "http://127.0.0.1:1/x?X-Amz-Signature=canary-signature"}
+    driver = Driver(
+        stopped, started, lambda wants, state: url, renew_every=60, progress=ProgressFile("", "", "")
+    )
+    with pytest.raises(stop):
+        driver.follow()
+    assert told
+    assert wait_for(lambda: gone(started["pid"]))
+    assert not Path(started["folder"]).exists()
+    assert ours(postgres, options.database) == []
+    assert live_rows(postgres, options.database) == 100
 
 
 @pytest.mark.parametrize("phase", ["create", "load", "index", "verify", "switch"])

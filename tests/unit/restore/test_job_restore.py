@@ -73,6 +73,19 @@ def outside(server: PostgresServer, database: str) -> list[Any]:
     )
 
 
+def test_a_restore_that_is_stopped_at_its_last_moment_does_not_switch(
+    postgres: PostgresServer, options: RestoreOptions
+) -> None:
+    def stop() -> None:
+        assert stopped.forbid_switch()
+
+    stopped = Restore(options, HandSource(), Progress(), hear=stop)
+    with pytest.raises(OncallError, match="was stopped this moment"):
+        stopped.run()
+    assert ours(postgres, options.database) == []
+    assert rows_of(postgres, options.database, "precious") == 100
+
+
 def test_restore_undo_and_release(postgres: PostgresServer, options: RestoreOptions) -> None:
     live = options.database
     was = outside(postgres, live)

@@ -128,7 +128,9 @@ options:
     type: float
     default: 30
   lease:
-    description: Seconds the restore lives on when its controller is gone, before it cleans up and ends.
+    description:
+      - Seconds the restore lives on when its controller is gone, before it cleans up and ends.
+      - Meanwhile it does not replace the live database; it waits for a sign of life before it does.
     type: float
     default: 15
   timeout:

@@ -93,14 +93,16 @@ class Driver:
         with _signals():
             try:
                 result = self._follow(timeout)
-            except (KeyboardInterrupt, _Interrupted):
-                self._abort("the operator stopped the run")
-                raise
             except OncallError as error:
                 ended = self._abort(error.message)
                 if ended is None:
                     raise
                 result = ended
+            except BaseException as error:
+                # An interrupt, or the task's time limit. A lost connection leaves the job to its lease.
+                if not isinstance(error, Exception):
+                    self._abort("the run was stopped")
+                raise
         self._remove()
         return result
 
@@ -153,15 +155,17 @@ class Driver:
         done = self._execute(command, in_data=data, executable="/bin/sh")
         return str(done.get("stdout", "")) if done.get("rc") == 0 else None
 
-    def _look(self) -> Optional[Dict[str, Any]]:
+    def _look(self, *, wanted: bool = True) -> Optional[Dict[str, Any]]:
+        """Look at the job; one that is not `wanted` any more gets no sign of life."""
         folder = shlex.quote(self._folder)
+        beat = "touch heartbeat; " if wanted else ""
         text = self._shell(
-            "cd %s 2>/dev/null || { echo gone; echo %s; exit 0; }; touch heartbeat; "
+            "cd %s 2>/dev/null || { echo gone; echo %s; exit 0; }; %s"
             "[ -e result.json ] || ! kill -0 %d 2>/dev/null || timeout %d cat ended >/dev/null 2>&1; "
             "kill -0 %d 2>/dev/null && echo alive || echo dead; "
             "echo progress; cat progress.json 2>/dev/null; echo; "
             "[ -e result.json ] && { echo result; cat result.json; echo; }; echo %s"
-            % (folder, _END, self._pid, _WAIT, self._pid, _END)
+            % (folder, _END, beat, self._pid, _WAIT, self._pid, _END)
         )
         return _parse(text) if text is not None else None
 
@@ -186,7 +190,7 @@ class Driver:
         self._send((json.dumps({"command": "abort", "reason": reason}) + "\n").encode())
         deadline = self._clock() + _ABORT_WITHIN
         while self._clock() < deadline:
-            look = self._look()
+            look = self._look(wanted=False)
             if look is not None and ("result" in look or not look["alive"]):
                 result = look.get("result")
                 break

@@ -29,6 +29,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options im
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
 
 _END_WITHIN = 22.0  # seconds from an abort to its end: the controller waits for 30
+_HEAR_EVERY = 0.02  # seconds between two looks for a sign of life of the controller
 _COLLECT_WITHIN = 3.0  # seconds for the controller to see a result that was written by force
 
 MakeSource = Callable[[UrlBook, Progress], Source]
@@ -45,7 +46,8 @@ class Job:
         self._options, self._folder = options, folder
         self._urls, self._progress = UrlBook(), Progress()
         safety = SafetyCopy(options, self._urls, self._progress, tools_of(options))
-        self._restore = Restore(options, make_source(self._urls, self._progress), self._progress, safety)
+        source = make_source(self._urls, self._progress)
+        self._restore = Restore(options, source, self._progress, safety, self._hear_controller)
         self._reason, self._kind = "", "aborted"
         self._ended = False
 
@@ -124,13 +126,23 @@ class Job:
 
     def _abort(self, reason: str, kind: str = "aborted") -> None:
         """Called by the watcher: end what blocks, then interrupt the main thread."""
-        if self._restore.in_switch or self._ended:
+        if self._ended or not self._restore.forbid_switch():
             return
         self._reason, self._kind = reason, kind
         threading.Thread(target=self._insist, name="oncall-insist", daemon=True).start()
         # The signal first: what stop() wakes has to find it, not an error that would begin the clean-up.
         os.kill(os.getpid(), signal.SIGTERM)
         self._restore.stop()
+
+    def _hear_controller(self) -> None:
+        """Wait for a sign of life: what nobody waits for any more must not be put in service.
+
+        Without one the watcher ends this by the lease.
+        """
+        beat = self._folder.heartbeat()
+        while self._folder.heartbeat() in (beat, 0):  # 0: the folder was taken away
+            self._folder.wake()  # else it looks up to a second later
+            time.sleep(_HEAR_EVERY)
 
     def _insist(self) -> None:
         """End this process by force when an abort did not: a call that hangs hears no signal."""

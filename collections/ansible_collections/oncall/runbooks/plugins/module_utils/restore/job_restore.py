@@ -6,9 +6,10 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import threading
 import time
 from dataclasses import asdict, replace
-from typing import Any, Dict, Iterator, List, Optional, Protocol, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Protocol, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
@@ -69,9 +70,13 @@ class Restore:
         source: Source,
         progress: Progress,
         safety: Optional[SafetyCopy] = None,
+        hear: Callable[[], None] = lambda: None,
     ) -> None:
         self.options, self.source, self.progress = options, source, progress
         self._safety = safety
+        self._hear = hear  # returns once the controller is heard, which still wants this
+        self._deciding = threading.Lock()
+        self._forbidden = False
         self.in_switch = False
         self.cleaning = False  # a clean-up that began is not interrupted any more
         self.left_behind = ""  # what a failure could not clean up, for the operator
@@ -81,6 +86,12 @@ class Restore:
         self._loaded: Optional[load.Loaded] = None
         self._counts = verify.RowCounts()
         self._made = ""  # the database this run has made and not yet switched
+
+    def forbid_switch(self) -> bool:
+        """From now on no switch begins; False when one has begun, which takes a fraction of a second."""
+        with self._deciding:
+            self._forbidden = not self.in_switch
+            return self._forbidden
 
     def stop(self) -> None:
         """Cancel everything that works for this restore."""
@@ -141,7 +152,7 @@ class Restore:
             if not self.in_switch and not plan.resume:
                 self._clean_up(disk_full=getattr(error, "kind", "") == "disk_full")
             if result.get("safety_copy"):
-                raise _without_live(self.options, result["safety_copy"], error) from error
+                raise job_result.without_live(self.options, result["safety_copy"], error) from error
             raise
         if result.get("safety_copy"):
             result["undo"] = job_result.undo_in_place(self.options, result["safety_copy"])
@@ -152,6 +163,7 @@ class Restore:
         if self._safety is None:
             raise AssertionError("safety is not there yet")
         copy = self._safety.make()
+        self._hear()
         self._had_live = True
         db.drop_live(connection, self.options.database, confirmed=self.options.confirm_in_place)
         plan.live = None
@@ -220,7 +232,9 @@ class Restore:
         live = marks.find(connection, opts.database)
         mark = replace(self._mark("switched"), role="live")
         renames = switch.forward(opts.database, self._made, opts.before_name, mark, live)
-        self.in_switch = True  # from here an abort waits: the switch takes a fraction of a second
+        if live is not None:  # else there is nothing to lose by it
+            self._hear()
+        self._begin_switch()
         if self._had_live is None:
             self._had_live = live is not None
         window, ended = self._swap(renames)
@@ -235,6 +249,18 @@ class Restore:
             raise
         self.progress.enter("done", "%s is restored" % opts.database)
         return job_result.switched(plan, opts, window, ended)
+
+    def _begin_switch(self) -> None:
+        """From here an abort waits; one that came before, by however little, has forbidden the switch."""
+        with self._deciding:
+            if self._forbidden:
+                raise OncallError(
+                    "put %s in service" % self._made,
+                    got="the restore was stopped this moment",
+                    next_step="the live database is untouched; run the restore again",
+                    kind="aborted",
+                )
+            self.in_switch = True
 
     def _swap(self, renames: List[switch.Rename]) -> Tuple[float, int]:
         """Switch; a connection that broke during the commit leaves it open what happened, so look."""
@@ -272,14 +298,3 @@ class Restore:
                 " ".join(str(error).split()),
                 self.options.database,
             )
-
-
-def _without_live(options: RestoreOptions, copy: Dict[str, Any], error: BaseException) -> OncallError:
-    got = error.message if isinstance(error, OncallError) else str(error) or type(error).__name__
-    return OncallError(
-        "restore %s in place" % options.database,
-        on="the live database was dropped; its safety copy is %s" % copy["key"],
-        got=got,
-        next_step="run the restore again, or with key: %s to have the database back as it was" % copy["key"],
-        kind="in_place",
-    )

@@ -8,6 +8,7 @@ __metaclass__ = type
 
 from typing import Any, Dict, List
 
+from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.inspect import Plan, prediction
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load import Loaded
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
@@ -133,3 +134,15 @@ def undo(plan: Plan, options: RestoreOptions) -> Dict[str, Any]:
         "entry_point": "restore_undo",
         "args": args,
     }
+
+
+def without_live(options: RestoreOptions, copy: Dict[str, Any], error: BaseException) -> OncallError:
+    """Return the error of a restore in place that failed once the live database was dropped."""
+    got = error.message if isinstance(error, OncallError) else str(error) or type(error).__name__
+    return OncallError(
+        "restore %s in place" % options.database,
+        on="the live database was dropped; its safety copy is %s" % copy["key"],
+        got=got,
+        next_step="run the restore again, or with key: %s to have the database back as it was" % copy["key"],
+        kind="in_place",
+    )
