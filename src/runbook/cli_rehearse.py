@@ -10,13 +10,13 @@ import os
 import re
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
-from runbook_engine import record, state
+from runbook_engine import proof_store, record, state
 from runbook_engine.errors import UsageError, nearest
 from runbook_engine.verdict import CODES
 
@@ -51,11 +51,12 @@ def rehearse(args: argparse.Namespace) -> int:
     for path in (args.report, args.junit):
         if path:
             check_path(Path(path), report=path == args.report)
-    if args.runbook and not args.all:
+    if args.runbook and not (args.all or args.essential):
         return _one(args, project)
     if args.fault or args.stack:
         raise UsageError(
-            "--fault and --stack are for one rehearsal.", "name SYSTEM and RUNBOOK, without --all"
+            "--fault and --stack are for one rehearsal.",
+            "name SYSTEM and RUNBOOK, without --all and --essential",
         )
     return _many(args, project)
 
@@ -105,17 +106,20 @@ def _in_containers(tier: str) -> int:
 
 def _many(args: argparse.Namespace, project: Project) -> int:
     """Several rehearsals, each in a process of its own; one line for each, then the table."""
-    from runbook.rehearsal import cases, many  # noqa: PLC0415 - brings the faults with it
+    from runbook.rehearsal import cases, choice, many  # noqa: PLC0415 - brings the faults with it
 
     names = [find_system(project, args.system).name] if args.system else cases.systems()
     known = [(system, name) for system in names for name in cases.names(system)]
     if args.runbook:
         known = [(_case_of(args, project).system, args.runbook)]
-    wanted = many.orders(
-        known, every=args.all, control=args.control, abort_each=args.abort_each, undo=args.undo
-    )
+    which = choice.ALL if args.all else choice.ESSENTIAL if args.essential else choice.DEFAULT
+    wanted = choice.orders(
+        known, which=which, control=args.control, abort_each=args.abort_each, undo=args.undo,
+        kill_at=_kill_at(args.kill_at) if args.kill_at else (),
+    )  # fmt: skip
     if not wanted:
         raise UsageError(f"There is no rehearsal of {args.system}.", "write its cases first")
+    wanted = choice.longest_first(wanted, _earlier(project, state.state_dir(args.state), wanted))
     size(args.scale)
     options = ["--project", str(project.root), "--state", str(state.state_dir(args.state))]
     options += [
@@ -151,6 +155,25 @@ def _many(args: argparse.Namespace, project: Project) -> int:
     return 0 if passed == len(scores) else CODES["verification_failed"]
 
 
+def _kill_at(text: str) -> tuple[str, ...]:
+    from runbook.rehearsal.kills import WHEN  # noqa: PLC0415
+
+    named = tuple(text.split(","))
+    unknown = [name for name in named if name not in WHEN]
+    if unknown:
+        raise UsageError(f"--kill-at {unknown[0]!r} is no such moment.", f"choose of {', '.join(WHEN)}")
+    return named
+
+
+def _earlier(project: Project, where: Path, wanted: Sequence[Any]) -> dict[Any, Mapping[str, Any]]:
+    """Return the newest score of each order that was rehearsed before, here or where the proofs were made."""
+    declared: dict[str, list[str]] = {}
+    for order in wanted:
+        declared.setdefault(order.system, []).append(order.runbook)
+    newest = proof_store.newest(project.root, where, declared)
+    return {order: newest[order.system, order.runbook].get(order.fault, {}) for order in wanted}
+
+
 def _case_of(args: argparse.Namespace, project: Project) -> _Named:
     """Return system, runbook and its declaration, every name checked."""
     runbook = find_runbook(project, args.runbook)
@@ -171,7 +194,7 @@ def _wanted(args: argparse.Namespace, project: Project) -> Any:
     """What to rehearse, with every name checked."""
     named = _case_of(args, project)
     scale = size(args.scale) / _SCALE_1
-    from runbook.rehearsal import cases, stack  # noqa: PLC0415
+    from runbook.rehearsal import cases, kills, stack  # noqa: PLC0415
     from runbook.rehearsal.score import TARGET_S  # noqa: PLC0415
     from runbook.rehearsal.wanted import Wanted  # noqa: PLC0415
 
@@ -192,6 +215,7 @@ def _wanted(args: argparse.Namespace, project: Project) -> Any:
         args.control,
         args.undo,
         args.abort_each,
+        _kill_at(args.kill_at) if args.kill_at else kills.WHEN,
         Path(args.stack).absolute() if args.stack else None,
     )
 

@@ -248,11 +248,22 @@ def _rehearse(commands: Any) -> Parser:
     which = command.add_mutually_exclusive_group()
     which.add_argument("--fault", metavar="NAME", default="", help="what to break (default: the runbook's)")
     which.add_argument("--all", action="store_true", help="every fault, one rehearsal each")
+    which.add_argument(
+        "--essential",
+        action="store_true",
+        help="each runbook's faults that a proof needs: one of each kind, and one for each mitigation",
+    )
     command.add_argument(
         "--undo", action="store_true", help="take back whatever can be taken back, and compare"
     )
     command.add_argument(
         "--abort-each", action="store_true", help="kill a run at each changing step, and resume it"
+    )
+    command.add_argument(
+        "--kill-at",
+        metavar="WHEN",
+        default="",
+        help="where --abort-each kills, seen from a step: before,middle,after (essential: the last two)",
     )
     command.add_argument(
         "--control", action="store_true", help="first prove that it finds nothing on a healthy system"

@@ -11,14 +11,13 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 from runbook_engine import lineage, record
-from runbook_engine.state import RunFolder
 
 from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.processes import StandInError
@@ -27,10 +26,12 @@ from runbook.rehearsal.score import Kill
 from runbook.rehearsal.stack import Options, Stack, running
 from runbook.rehearsal.stages import StageFailedError
 
+WHEN = ("before", "middle", "after")
+"""When a run is killed, seen from a changing step: as it begins, halfway, when its end has been recorded."""
 GONE_S = 5.0
 """Seconds after which nothing of a killed run may be left, and its lock is free."""
 _START_S = 600.0
-_POLL_S = 0.002
+_POLL_S = 0.005
 _SESSIONS = "SELECT application_name, state FROM pg_stat_activity WHERE application_name LIKE 'oncall-%'"
 _BREAK_GLASS = "rehearsal of a run that is killed"
 
@@ -44,13 +45,20 @@ class Point:
     delay_s: float = 0.0
 
 
-def points(applied: Mapping[str, Any]) -> Iterator[Point]:
-    """Yield where to kill a run like `applied`: at each changing step, as far as it changed something."""
+def points(applied: Mapping[str, Any], wanted: Collection[str] = WHEN) -> Iterator[Point]:
+    """Yield where to kill a run like `applied`: at each changing step, as far as it changed something.
+
+    wanted: which of WHEN.
+    """
+    return (point for point in _every_point(applied) if point.when in wanted)
+
+
+def _every_point(applied: Mapping[str, Any]) -> Iterator[Point]:
     for number, (identity, step) in enumerate(
         (identity, step) for identity, step in lineage.identified(applied) if step["status"] == "changed"
     ):
         if number == 0:
-            # Later steps begin where the one before has ended.
+            # Later steps begin where the one before has ended: killed after that is killed before this.
             yield Point(identity, "before")
         yield Point(identity, "middle", (step["duration_s"] or 0.0) / 2)
         yield Point(identity, "after")
@@ -84,7 +92,7 @@ class Killer:
             **case.parameters(stack, self.fault),
         }
         with self.runs.started(stack, asked) as (folder, process):
-            reached = _until(lambda: _is_at(folder, point), lambda: process.poll() is None)
+            reached = _until(Watch(folder.events, point).there, lambda: process.poll() is None)
             time.sleep(point.delay_s if reached else 0)
             if not reached or process.poll() is not None:
                 return replace(done, run=folder.run, problem="the run ended before it could be killed")
@@ -120,28 +128,33 @@ def repeated(killed: Mapping[str, Any], resumed: Mapping[str, Any]) -> list[str]
     return sorted(f"{name} ({host})" for name, _action, host, _nth in done & again)
 
 
-def _is_at(folder: RunFolder, point: Point) -> bool:
-    """Whether the record of a run under way says that it has reached the step (or its end)."""
-    seen, number = lineage.Identities(), 0
-    for event in _events(folder.events):
-        data = event["data"]
-        if event["type"] == "step.started" and lineage.is_counted(data["phase"], data["effect"]):
-            if seen.count(data["name"], data["action"], data["host"]) == point.identity:
-                number = data["step"]
-        elif event["type"] == "step.finished" and number and data["step"] == number:
-            return True
-    return bool(number) and point.when != "after"
+class Watch:
+    """Whether a run under way has reached `point`, by its record; each event is read once."""
 
+    def __init__(self, events: Path, point: Point) -> None:
+        self._events, self._point = events, point
+        self._seen, self._read, self._number = lineage.Identities(), 0, 0
+        self._ended = False
 
-def _events(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        text = path.read_text("utf-8")
-    except OSError:
-        return
-    # The last line may not be whole yet.
-    for line in text.splitlines(keepends=True):
-        if line.endswith("\n"):
-            yield json.loads(line)
+    def there(self) -> bool:
+        """Read what is new in the record and say whether the run is there."""
+        for event in self._news():
+            data = event["data"]
+            if event["type"] == "step.started" and lineage.is_counted(data["phase"], data["effect"]):
+                if self._seen.count(data["name"], data["action"], data["host"]) == self._point.identity:
+                    self._number = data["step"]
+            elif event["type"] == "step.finished" and self._number and data["step"] == self._number:
+                self._ended = True
+        return self._ended or (bool(self._number) and self._point.when != "after")
+
+    def _news(self) -> Iterator[dict[str, Any]]:
+        with contextlib.suppress(OSError), self._events.open("rb") as record_of_run:
+            record_of_run.seek(self._read)
+            for line in record_of_run:
+                # The last line may not be whole yet.
+                if line.endswith(b"\n"):
+                    self._read += len(line)
+                    yield json.loads(line)
 
 
 def _until(reached: Callable[[], bool], goes_on: Callable[[], bool]) -> bool:

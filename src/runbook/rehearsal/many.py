@@ -9,48 +9,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from runbook.rehearsal import cases
+from runbook.rehearsal.choice import Order
 from runbook.rehearsal.processes import die_with_parent
 from runbook.rehearsal.score import Score, Stage
 
 _POLL_S = 0.1
 _END_S = 30.0
-
-
-@dataclass(frozen=True)
-class Order:
-    """One rehearsal: `flags` are options of `runbook rehearse`."""
-
-    system: str
-    runbook: str
-    fault: str
-    flags: tuple[str, ...] = ()
-
-
-def orders(
-    names: Iterable[tuple[str, str]], *, every: bool, control: bool, abort_each: bool, undo: bool
-) -> list[Order]:
-    """Return what to rehearse of these (system, runbook), those that take longest first.
-
-    every: each fault, else the default one. A control does not depend on the fault, and a kill not on what
-    made the mitigation necessary: the default of a runbook has the one, the first of a mitigation the other.
-    """
-    made: list[Order] = []
-    for system, runbook in names:
-        case, killed = cases.find(system, runbook), set[str]()
-        wanted = case.symptoms if every else [s for s in case.symptoms if s.name == case.default]
-        for fault in wanted:
-            flags = ["--undo"] if undo else []
-            flags += ["--control"] if control and fault.name == case.default else []
-            if abort_each and fault.mitigation not in killed | {""} and fault.ends == "verified":
-                flags.append("--abort-each")
-                killed.add(fault.mitigation)
-            made.append(Order(system, runbook, fault.name, tuple(flags)))
-    return sorted(made, key=lambda order: -len(order.flags))
 
 
 def rehearse_all(

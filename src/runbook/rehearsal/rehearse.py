@@ -89,7 +89,7 @@ def _abort_each(act: Act, applied: Mapping[str, Any]) -> None:
     wanted, score = act.wanted, act.score
     killer = Killer(act.runs, type(act.case), act.fault, wanted.stack)
     score.nothing_left = score.resumed_repeats_nothing = True
-    for point in points(applied):
+    for point in points(applied, wanted.kill_at):
         with act.stages.stage(f"killed {point.when}: {point.identity[0]}") as told:
             done = killer.kill(point)
             score.kills.append(done)

@@ -31,6 +31,8 @@ def test_a_run_is_killed_before_the_first_and_in_and_after_each_step_that_change
         ("Two", "middle", 1.5),
         ("Two", "after", 0.0),
     ]
+    less = [(point.identity[0], point.when) for point in kills.points({"steps": steps}, ("after",))]
+    assert less == [("One", "after"), ("Two", "after")]
 
 
 def test_what_was_recorded_or_found_out_as_done_must_not_be_done_again() -> None:
@@ -62,8 +64,20 @@ def test_the_record_says_where_a_run_is(tmp_path: Path, when: str, lines: int, t
     whole = "".join(json.dumps(event) + "\n" for event in events[:lines])
     # What is written at this moment is not whole yet.
     folder.events.write_text(whole + '{"type": "step.fin')
-    assert kills._is_at(folder, kills.Point(("One", "a", "h", 1), when)) is there
-    assert not kills._is_at(folder, kills.Point(("One", "a", "h", 2), when))
+    assert kills.Watch(folder.events, kills.Point(("One", "a", "h", 1), when)).there() is there
+    assert not kills.Watch(folder.events, kills.Point(("One", "a", "h", 2), when)).there()
+
+
+def test_a_record_is_read_as_it_grows(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    about = {"step": 4, "host": "h", "name": "One", "action": "a", "phase": "mitigate", "effect": "change"}
+    begun = json.dumps({"type": "step.started", "data": about}) + "\n"
+    ended = json.dumps({"type": "step.finished", "data": {"step": 4, "host": "h"}}) + "\n"
+    watch = kills.Watch(path, kills.Point(("One", "a", "h", 1), "after"))
+    assert not watch.there()
+    for text, there in ((begun, False), (begun + ended[:9], False), (begun + ended, True)):
+        path.write_text(text)
+        assert watch.there() is there
 
 
 @pytest.mark.parametrize(

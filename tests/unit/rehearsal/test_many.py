@@ -1,4 +1,4 @@
-"""Which rehearsals a set is made of, and what is written about them."""
+"""Many rehearsals at once, and what is written about them."""
 
 from __future__ import annotations
 
@@ -11,36 +11,8 @@ import pytest
 
 from runbook import report_rehearsals
 from runbook.rehearsal import cases, many
+from runbook.rehearsal.choice import Order
 from runbook.rehearsal.score import KINDS, Kill, Match, Score, Stage
-
-
-def _orders(**flags: bool) -> list[many.Order]:
-    asked = {"every": True, "control": True, "abort_each": True, "undo": True, **flags}
-    return many.orders([("roost", name) for name in cases.names("roost")], **asked)
-
-
-def test_every_fault_once_with_one_control_a_runbook_and_one_kill_a_mitigation() -> None:
-    made = _orders()
-    assert len(made) == len({(o.runbook, o.fault) for o in made}) == len(list(cases.faults("roost")))
-    controls = [order.runbook for order in made if "--control" in order.flags]
-    assert sorted(controls) == cases.names("roost")
-    killed = [
-        (order.runbook, cases.find_fault(order.fault, "roost", order.runbook).mitigation)
-        for order in made
-        if "--abort-each" in order.flags
-    ]
-    verified = {(r, s.mitigation) for r, s in cases.faults("roost") if s.mitigation and s.ends == "verified"}
-    assert len(killed) == len(set(killed))
-    assert set(killed) == verified
-    assert all("--undo" in order.flags for order in made)
-    assert len(made[0].flags) == 3
-
-
-def test_without_all_it_is_the_default_fault_of_each_runbook() -> None:
-    made = _orders(every=False, control=False, abort_each=False, undo=False)
-    assert {(o.runbook, o.fault, o.flags) for o in made} == {
-        (name, cases.find("roost", name).default, ()) for name in cases.names("roost")
-    }
 
 
 @pytest.mark.parametrize("runbook", cases.names("roost"))
@@ -99,7 +71,7 @@ def test_junit_has_a_suite_a_rehearsal_and_a_case_a_stage(tmp_path: Path) -> Non
 
 
 def test_a_rehearsal_without_a_score_has_failed_with_what_it_said(tmp_path: Path) -> None:
-    order = many.Order("roost", "no-such-runbook", "x")
+    order = Order("roost", "no-such-runbook", "x")
     (score,) = many.rehearse_all([order], ["--state", str(tmp_path)], 1, lambda _score: None)
     assert not score["passed"]
     assert "no-such-runbook" in report_rehearsals.problem(score)

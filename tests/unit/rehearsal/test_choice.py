@@ -1,0 +1,111 @@
+"""Which rehearsals a set is made of, and in which order they begin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runbook.rehearsal import cases, choice
+from runbook.rehearsal.cases.base import Case, Symptom
+from runbook.rehearsal.choice import ALL, DEFAULT, ESSENTIAL, Order
+from runbook.rehearsal.score import KINDS
+
+SYMPTOM, STEP, DEPENDENCY = KINDS
+
+
+def _fault(name: str, mitigation: str = "mend", kind: str = SYMPTOM, ends: str = "verified") -> Symptom:
+    return Symptom(name, name, lambda _stack: None, kind=kind, expects=mitigation, ends=ends)
+
+
+def _case(*faults: Symptom, default: str = "") -> type[Case]:
+    about = {"symptoms": faults, "default": default or faults[0].name, "runbook": "x", "parts": frozenset()}
+    return type("Made", (Case,), about)
+
+
+def _names(case: type[Case], which: str) -> list[str]:
+    return [fault.name for fault in choice.chosen(case, which)]
+
+
+def _orders(system: str = "roost", which: str = ALL, **flags: Any) -> list[Order]:
+    asked = {"control": True, "abort_each": True, "undo": True, **flags}
+    return choice.orders([(system, name) for name in cases.names(system)], which=which, **asked)
+
+
+def test_what_is_essential_is_the_default_each_mitigation_and_each_kind() -> None:
+    case = _case(
+        _fault("a"),
+        _fault("more of a"),
+        _fault("b", "swap"),
+        _fault("step", kind=STEP, ends="failed"),
+        _fault("more of step", kind=STEP, ends="failed"),
+        _fault("gone", "", DEPENDENCY),
+        _fault("never well", "pray", ends="not verified"),
+        default="more of a",
+    )
+    assert _names(case, ESSENTIAL) == ["a", "more of a", "b", "step", "gone", "never well"]
+    assert _names(case, DEFAULT) == ["more of a"]
+    assert len(_names(case, ALL)) == 7
+
+
+def test_three_faults_are_the_least() -> None:
+    case = _case(*(_fault(name) for name in "abcd"))
+    assert _names(case, ESSENTIAL) == ["a", "b", "c"]
+    assert _names(_case(_fault("only")), ESSENTIAL) == ["only"]
+
+
+@pytest.mark.parametrize("which", [ALL, ESSENTIAL])
+@pytest.mark.parametrize("system", cases.systems())
+def test_each_set_has_every_kind_every_mitigation_one_control_and_each_mitigation_killed_once(
+    system: str, which: str
+) -> None:
+    made = _orders(system, which)
+    assert len(made) == len({(o.runbook, o.fault) for o in made})
+    for runbook in cases.names(system):
+        case = cases.find(system, runbook)
+        flags = {o.fault: o.flags for o in made if o.runbook == runbook}
+        rehearsed = [cases.find_fault(name, system, runbook) for name in flags]
+        assert {fault.kind for fault in rehearsed} == {fault.kind for fault in case.symptoms}
+        assert {fault.mitigation for fault in rehearsed} >= {f.mitigation for f in case.symptoms} - {""}
+        assert len(rehearsed) >= choice.FEWEST
+        assert [name for name, given in flags.items() if "--control" in given] == [case.default]
+        killed = [
+            cases.find_fault(n, system, runbook).mitigation for n in flags if "--abort-each" in flags[n]
+        ]
+        assert sorted(killed) == sorted(
+            {f.mitigation for f in case.symptoms if f.mitigation and f.ends == "verified"}
+        )
+    assert all("--undo" in order.flags for order in made)
+    if which == ALL:
+        assert len(made) == len(list(cases.faults(system)))
+
+
+def test_both_sets_kill_with_the_same_faults_and_the_small_one_not_before_a_step() -> None:
+    whole, small = ({o.fault: o.flags for o in _orders(which=which)} for which in (ALL, ESSENTIAL))
+    killed = [{name for name, flags in made.items() if "--abort-each" in flags} for made in (whole, small)]
+    assert killed[0] == killed[1] != set()
+    points = [{f[-1] for f in made.values() if "--abort-each" in f} for made in (whole, small)]
+    assert points == [{"before,middle,after"}, {"middle,after"}]
+    assert {o.flags[-1] for o in _orders(kill_at=("after",)) if "--abort-each" in o.flags} == {"after"}
+
+
+def test_without_a_set_it_is_the_default_fault_of_each_runbook() -> None:
+    made = _orders(which=DEFAULT, control=False, abort_each=False, undo=False)
+    assert {(o.runbook, o.fault, o.flags) for o in made} == {
+        (name, cases.find("roost", name).default, ()) for name in cases.names("roost")
+    }
+
+
+def test_what_took_longest_begins_first_and_kills_count_by_their_points() -> None:
+    quick, slow, killed = (Order("s", "r", name) for name in ("quick", "slow", "killed"))
+    many_points = Order("s", "r", "many", ("--abort-each",))
+    new = Order("s", "r", "new", ("--abort-each", "--control"))
+    earlier: dict[Order, dict[str, Any]] = {
+        quick: {"recovery_s": 5.0},
+        slow: {"recovery_s": 80.0},
+        # What was killed before is not killed in this set.
+        killed: {"recovery_s": 20.0, "kills": [{}] * 9},
+        many_points: {"recovery_s": 20.0, "kills": [{}] * 9},
+    }
+    given = [quick, killed, new, slow, many_points]
+    assert choice.longest_first(given, earlier) == [many_points, slow, new, killed, quick]
