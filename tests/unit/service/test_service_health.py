@@ -132,6 +132,34 @@ def test_a_traceback_belongs_to_the_line_before_it(supervised: Supervised) -> No
 def test_a_secret_is_judged_in_the_service_and_in_its_file(
     supervised: Supervised, started_with: str | None, file: str | None, status: str, remedy: str
 ) -> None:
+    _start_with(supervised, started_with, file)
+    rules = [{"name": "AUTH_JWT_SECRET", "min_length": 32, "number": None}]
+    found = only(measure(supervised.service(settings=rules)), "service_settings")
+    assert (found["status"], found["observed"]["remedy"]) == (status, remedy), found["summary"]
+    assert "canary-secret" not in json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("started_with", "file", "status", "remedy"),
+    [
+        (SECRET, SECRET, "ok", ""),
+        (SECRET[::-1], SECRET[::-1], "fail", "correct"),
+        (SECRET[::-1], SECRET, "fail", "recreate"),
+        (SECRET, SECRET[::-1], "warn", "correct"),
+        (None, None, "fail", "correct"),
+    ],
+)
+def test_a_secret_that_another_place_knows_is_held_against_it(
+    supervised: Supervised, started_with: str | None, file: str | None, status: str, remedy: str
+) -> None:
+    _start_with(supervised, started_with, file)
+    rules = [{"name": "AUTH_JWT_SECRET", "min_length": 1, "number": None, "value": SECRET}]
+    found = only(measure(supervised.service(settings=rules)), "service_settings")
+    assert (found["status"], found["observed"]["remedy"]) == (status, remedy), found["summary"]
+    assert not [told for told in (SECRET, SECRET[::-1]) if told in json.dumps(found)]
+
+
+def _start_with(supervised: Supervised, started_with: str | None, file: str | None) -> None:
     def write(value: str | None) -> None:
         line = "" if value is None else f"AUTH_JWT_SECRET={value}\n"
         supervised.env_file.write_text(f"MARK=1\n{line}")
@@ -142,10 +170,6 @@ def test_a_secret_is_judged_in_the_service_and_in_its_file(
     while "MARK" not in supervised.provider().read_environment():
         assert time.monotonic() < deadline
     write(file)
-    rules = [{"name": "AUTH_JWT_SECRET", "min_length": 32, "number": None}]
-    found = only(measure(supervised.service(settings=rules)), "service_settings")
-    assert (found["status"], found["observed"]["remedy"]) == (status, remedy), found["summary"]
-    assert "canary-secret" not in json.dumps(found)
 
 
 def test_a_lifetime_is_told_as_the_number_it_is(supervised: Supervised) -> None:

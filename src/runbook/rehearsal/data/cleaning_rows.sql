@@ -19,8 +19,10 @@ SELECT 1 + abs(hashint4(i))::bigint % greatest(1, floor(6000 * current_setting('
     pg_temp.moment(i, 40000) + interval '9 days', 2 + (i % 9) * 0.5, i || ' Bücher Street, ' || md5(i::text),
     (ARRAY['done', 'done', 'booked', 'cancelled'])[1 + i % 4], pg_temp.moment(i, 40000)
 FROM pg_temp.numbers(40000) i;
-INSERT INTO public.payments (booking_id, stripe_payment_id, cents, status, created_at)
-SELECT 1 + abs(hashint4(i))::bigint % greatest(1, floor(40000 * current_setting('seed.scale')::numeric * 0.9)::bigint),
+INSERT INTO public.payments (booking_id, customer_id, stripe_payment_id, cents, status, created_at)
+SELECT b.id, b.customer_id,
     'pi_' || left(md5('payment ' || i), 20), 2000 + (i % 90) * 100, (ARRAY['paid', 'paid', 'open', 'refunded'])[1 + i % 4],
     pg_temp.moment(i, 30000)
-FROM pg_temp.numbers(30000) i;
+FROM pg_temp.numbers(30000) i JOIN public.bookings b
+    ON b.id = 1 + abs(hashint4(i))::bigint % greatest(1, floor(40000 * current_setting('seed.scale')::numeric * 0.9)::bigint)
+ORDER BY i;

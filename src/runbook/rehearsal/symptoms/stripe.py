@@ -44,7 +44,7 @@ def account(stack: Stack) -> dict[str, Any]:
 
 
 def endpoint(stack: Stack) -> dict[str, Any]:
-    """Return Roost's webhook endpoint at Stripe."""
+    """Return the system's webhook endpoint at Stripe."""
     (found,) = account(stack)["endpoints"].values()
     return dict(found)
 
@@ -63,6 +63,14 @@ def buy(stack: Stack, *, arrives: bool = True, **about: Any) -> Buyer:
     made = _subscriber(stack, paid=about.get("payment_status", "paid") != "unpaid")
     _keep(stack, [*buyers(stack), made])
     order = {"email": made.email, "customer": made.customer, "subscription": made.subscription, **about}
+    check_out(stack, order)
+    if arrives and made.paid:
+        wait_until(lambda: not refused(stack, made.token), timeout=10, what="the activation by the event")
+    return made
+
+
+def check_out(stack: Stack, order: Mapping[str, Any]) -> None:
+    """Complete a checkout (as the stand-in's `checkout` takes it), and wait until its event was delivered."""
     url = f"{_facts(stack)['base_url']}/_stand_in/checkout"
     got = fetch(url, {"Content-Type": "application/json"}, method="POST", body=json.dumps(order).encode())
     event = _answer(got)["event"]
@@ -72,9 +80,6 @@ def buy(stack: Stack, *, arrives: bool = True, **about: Any) -> Buyer:
             timeout=10,
             what="the delivery of the event",
         )
-    if arrives and made.paid:
-        wait_until(lambda: not refused(stack, made.token), timeout=10, what="the activation by the event")
-    return made
 
 
 def lose(count: int = 1, *, swallow: bool = False) -> Any:

@@ -69,7 +69,10 @@ def subscription(
 
 
 def session(created: int, *, live: bool, **about: Any) -> dict[str, Any]:
-    """Return a checkout session; `about`: customer, subscription, email, reference, payment_status, mode."""
+    """Return a checkout session.
+
+    about: customer, subscription, payment_intent, email, reference, payment_status, mode.
+    """
     return {
         "id": new_id("cs_live" if live else "cs_test"),
         "object": "checkout.session",
@@ -85,6 +88,7 @@ def session(created: int, *, live: bool, **about: Any) -> dict[str, Any]:
         "livemode": live,
         "metadata": {},
         "mode": about.get("mode", "subscription"),
+        "payment_intent": about.get("payment_intent"),
         "payment_method_types": ["card"],
         "payment_status": about.get("payment_status", "paid"),
         "shipping_options": [],

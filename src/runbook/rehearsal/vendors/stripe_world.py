@@ -45,8 +45,8 @@ class World(Vendor):
     def checkout(self, email: str, **about: Any) -> dict[str, Any]:
         """Let somebody complete a checkout; returns the session and the id of its event.
 
-        about: customer, subscription (ids to use), reference, payment_status, mode, subscription_status,
-        age (seconds ago, 0), deliver (whether Stripe tries to at all, true).
+        about: customer, subscription, payment_intent (ids to use), reference, payment_status, mode,
+        subscription_status, age (seconds ago, 0), deliver (whether Stripe tries to at all, true).
         """
         created, live = int(time.time() - about.pop("age", 0)), self.state["live"]
         deliver, status = about.pop("deliver", True), about.pop("subscription_status", "active")

@@ -8,3 +8,12 @@ CREATE TABLE public.break_glass_tokens (
     revoked_at timestamptz,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+-- Who of the administrators did what; `token` is the id of the break-glass token that allowed it.
+CREATE TABLE public.admin_audit (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT now(),
+    who text NOT NULL,
+    action text NOT NULL,
+    token bigint REFERENCES public.break_glass_tokens,
+    detail jsonb
+);

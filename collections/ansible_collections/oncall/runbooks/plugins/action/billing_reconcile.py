@@ -63,7 +63,10 @@ class ActionModule(BillingAction):
                 return
             person = people[0]
         wanted = options["sessions"]
-        seen = of_sessions(stripe, wanted) if wanted else self.paid(stripe, options, person)
+        if wanted:
+            seen = of_sessions(stripe, wanted, options["subscriptions"]["mode"])
+        else:
+            seen = self.paid(stripe, options, person)
         compared = self.compare(seen, options, task_vars)
         if told.MISSING in options["checks"]:
             findings.append(told.of_missed(compared["judged"], seen, options["escalate_at"], wanted))

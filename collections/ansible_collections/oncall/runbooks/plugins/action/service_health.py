@@ -28,7 +28,7 @@ class ActionModule(ControllerAction):
     """`oncall.runbooks.service_health`: the module does the host's part, the rest stays here."""
 
     MODULE = "oncall.runbooks.service_health"
-    SECRETS = frozenset({"headers", "body"})
+    SECRETS = frozenset({"headers", "body", "value"})
 
     def act(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         """Measure, and again while something fails and there is time left."""

@@ -102,6 +102,8 @@ def _sorted_out(judged: List[Row], event: str) -> Any:
         and not j["received"]
         and event in ("", j["event"])
     ]
+    # In the order in which it happened: what came later may build on what came before.
+    wanted.sort(key=lambda j: float(j["completed"]))
     return wanted, [j for j in missed if j not in wanted]
 
 

@@ -88,10 +88,18 @@ options:
       subscription:
         description:
           - Column with Stripe's subscription id.
+          - With O(subscriptions.mode=payment) the column with the id of Stripe's PaymentIntent.
           - When no row has it, the subscriber's one row without any is taken, if its status is in
             O(subscriptions.activate_from).
         type: str
         required: true
+      mode:
+        description:
+          - Which checkouts the table is about, those that buy a subscription, or those that pay once.
+          - What was paid once counts as C(active) at Stripe.
+        type: str
+        default: subscription
+        choices: [subscription, payment]
       status:
         description: Column with the status.
         type: str

@@ -191,6 +191,9 @@ options:
           number:
             description: The number it has to be. Only such a setting's number is told.
             type: int
+          value:
+            description: What it has to be, where another place knows that. It is never shown.
+            type: str
       precheck:
         description: Command that has to succeed before a restart, such as a check of its configuration.
         type: list

@@ -75,9 +75,10 @@ class BillingAction(ControllerAction):
 
     def paid(self, stripe: Stripe, options: Mapping[str, Any], person: Any) -> Seen:
         """Return what was paid by one subscriber, or in the whole window when nobody was named."""
+        grace, mode = options["grace"], options["subscriptions"]["mode"]
         if person is None:
-            return sweep(stripe, options["window_hours"], options["grace"])
-        return of_subscriber(stripe, [person], options["email"], options["grace"])
+            return sweep(stripe, options["window_hours"], grace, mode)
+        return of_subscriber(stripe, [person], options["email"], grace, mode)
 
     def compare(
         self, seen: Seen, options: Mapping[str, Any], task_vars: Mapping[str, Any], *, wait: float = 0.0

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
-from ansible_collections.oncall.runbooks.plugins.module_utils.billing.judge import at_stripe
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing.judge import at_stripe, bought
 from ansible_collections.oncall.runbooks.plugins.module_utils.billing.stripe import (
     COMPLETED,
     ENDED,
@@ -43,8 +43,11 @@ class Seen:
         return dict(Counter([o["kind"] for o in self.others]), paid=len(self.payments))
 
 
-def sweep(stripe: Stripe, window_hours: float, grace: float) -> Seen:
-    """Return what was completed within the last hours, by Stripe's own clock; `grace` in seconds."""
+def sweep(stripe: Stripe, window_hours: float, grace: float, mode: str) -> Seen:
+    """Return what was completed within the last hours, by Stripe's own clock; `grace` in seconds.
+
+    mode: of the checkouts that count, here and below.
+    """
     now, warnings = _clock(stripe)
     since = now - window_hours * 3600
     # Events are kept for 30 days only; a checkout itself is there for good.
@@ -55,7 +58,7 @@ def sweep(stripe: Stripe, window_hours: float, grace: float) -> Seen:
         session = event["data"]["object"]["id"]
         if session not in sessions:
             sessions[session] = stripe.session(session)
-    seen = _sorted_out(sessions.values(), events, now - grace)
+    seen = _sorted_out(sessions.values(), events, now - grace, mode)
     seen.payments = [p for p in seen.payments if p["completed"] >= since]
     seen.others = [o for o in seen.others if o["completed"] >= since]
     seen.ended = _ended(stripe, max(since, now - EVENT_DAYS * _DAY))
@@ -63,7 +66,9 @@ def sweep(stripe: Stripe, window_hours: float, grace: float) -> Seen:
     return seen
 
 
-def of_subscriber(stripe: Stripe, people: Sequence[Mapping[str, Any]], email: str, grace: float) -> Seen:
+def of_subscriber(
+    stripe: Stripe, people: Sequence[Mapping[str, Any]], email: str, grace: float, mode: str
+) -> Seen:
     """Return every checkout of the subscribers `people` (rows of the database), however long ago."""
     now, warnings = _clock(stripe)
     customers = {p["customer"] for p in people if p["customer"]}
@@ -75,15 +80,15 @@ def of_subscriber(stripe: Stripe, people: Sequence[Mapping[str, Any]], email: st
     if sessions:
         oldest = min(s["created"] for s in sessions)
         events = list(stripe.events(COMPLETED, max(oldest, now - EVENT_DAYS * _DAY)))
-    seen = _sorted_out(sessions, events, now - grace)
+    seen = _sorted_out(sessions, events, now - grace, mode)
     seen.since, seen.clock, seen.warnings = 0.0, now, warnings
     return seen
 
 
-def of_sessions(stripe: Stripe, sessions: Sequence[str]) -> Seen:
+def of_sessions(stripe: Stripe, sessions: Sequence[str], mode: str) -> Seen:
     """Return these checkouts, however long ago or short ago they were completed."""
     found = [stripe.session(session) for session in sessions]
-    seen = _sorted_out(found, [], float("inf"))
+    seen = _sorted_out(found, [], float("inf"), mode)
     seen.clock = stripe.clock or time.time()
     return seen
 
@@ -104,15 +109,15 @@ def _clock(stripe: Stripe) -> Any:
 
 
 def _sorted_out(
-    sessions: Iterable[Dict[str, Any]], events: Sequence[Mapping[str, Any]], settled: float
+    sessions: Iterable[Dict[str, Any]], events: Sequence[Mapping[str, Any]], settled: float, mode: str
 ) -> Seen:
     newest: Dict[str, Mapping[str, Any]] = {}
     for event in events:  # the newest first
         newest.setdefault(event["data"]["object"]["id"], event)
     seen = Seen()
     for session in sessions:
-        made = _payment(session, newest.get(session["id"]))
-        kind, reason = at_stripe(session, made["completed"], settled)
+        made = _payment(session, newest.get(session["id"]), mode)
+        kind, reason = at_stripe(session, made["completed"], settled, mode)
         if kind == "paid":
             seen.payments.append(made)
         elif kind != "open":
@@ -120,15 +125,14 @@ def _sorted_out(
     return seen
 
 
-def _payment(session: Mapping[str, Any], event: Any) -> Dict[str, Any]:
-    bought = session.get("subscription")
-    bought = bought if isinstance(bought, dict) else {}
-    start, end = _period(bought)
+def _payment(session: Mapping[str, Any], event: Any, mode: str) -> Dict[str, Any]:
+    made = bought(session, mode)
+    start, end = _period(made)
     customer = session.get("customer")
     return {
         "session": session["id"],
-        "subscription": bought.get("id", ""),
-        "status": bought.get("status", ""),
+        "subscription": made.get("id", ""),
+        "status": made.get("status", ""),
         "customer": (customer["id"] if isinstance(customer, dict) else customer) or "",
         "reference": session.get("client_reference_id") or "",
         "email": (session.get("customer_details") or {}).get("email") or session.get("customer_email") or "",
@@ -140,11 +144,11 @@ def _payment(session: Mapping[str, Any], event: Any) -> Dict[str, Any]:
     }
 
 
-def _period(bought: Mapping[str, Any]) -> Any:
+def _period(made: Mapping[str, Any]) -> Any:
     """Return the time paid for; newer versions of the API keep it in the items of a subscription."""
-    if bought.get("current_period_end"):
-        return bought["current_period_start"], bought["current_period_end"]
-    items = (bought.get("items") or {}).get("data") or []
+    if made.get("current_period_end"):
+        return made["current_period_start"], made["current_period_end"]
+    items = (made.get("items") or {}).get("data") or []
     ends = [i for i in items if i.get("current_period_end")]
     if not ends:
         return None, None

@@ -8,7 +8,7 @@ __metaclass__ = type
 
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tables import LIVE, Tables
+from ansible_collections.oncall.runbooks.plugins.module_utils.billing.tables import LIVE, SUBSCRIPTION, Tables
 
 Row = Dict[str, Any]
 PAID = ("paid", "no_payment_required")
@@ -24,21 +24,35 @@ MISSED, UNLINKED, HELD, CONFLICT, UNKNOWN, AMBIGUOUS = (
 NOT_SERVED = (MISSED, UNLINKED, HELD, CONFLICT, UNKNOWN, AMBIGUOUS)
 
 
-def at_stripe(session: Mapping[str, Any], completed: float, settled: float) -> Tuple[str, str]:
+def bought(session: Mapping[str, Any], mode: str) -> Mapping[str, Any]:
+    """Return what a checkout of `mode` (subscription or payment) bought, {} for one of another mode."""
+    if session["mode"] != mode:
+        return {}
+    if mode == SUBSCRIPTION:
+        found = session.get("subscription")
+        return found if isinstance(found, dict) else {}
+    payment = session.get("payment_intent")
+    name = payment["id"] if isinstance(payment, dict) else payment
+    # What was paid once is paid: nothing of it can end as a subscription does.
+    return {"id": name, "status": "active"} if name else {}
+
+
+def at_stripe(session: Mapping[str, Any], completed: float, settled: float, mode: str) -> Tuple[str, str]:
     """Return what Stripe says of a checkout: `paid` when the database has to know of it, and why not else.
 
-    completed: when, in seconds of the epoch; settled: what was completed after that may still be under way.
+    completed: when, in seconds of the epoch; settled: what was completed after that may still be under way;
+    mode: of the checkouts that count.
     """
-    subscription = session.get("subscription")
     if session.get("status") != "complete":
         return "open", "the checkout is %s" % (session.get("status") or "not complete")
     if session["payment_status"] not in PAID:
         # Delayed ways to pay complete first and are paid days later, or never.
         return "unpaid", "the checkout is complete, but payment_status is %s" % session["payment_status"]
-    if session["mode"] != "subscription" or not isinstance(subscription, dict):
-        return "other", "the checkout bought no subscription (mode %s)" % session["mode"]
-    if subscription["status"] not in LIVE:
-        return "ended", "the subscription is %s at Stripe now" % subscription["status"]
+    made = bought(session, mode)
+    if not made:
+        return "other", "the checkout bought no %s (mode %s)" % (mode, session["mode"])
+    if made["status"] not in LIVE:
+        return "ended", "the subscription is %s at Stripe now" % made["status"]
     if completed > settled:
         return "fresh", "it was completed only a moment ago"
     return "paid", ""
@@ -73,25 +87,24 @@ def _word_of_one(found: Row, subscriber: Row, tables: Tables) -> Tuple[str, str]
     if not served and subscriber["status"] not in of_people.activate_from:
         return HELD, "the subscriber is %s" % subscriber["status"]
     if not rows:
-        return UNLINKED, "there is no row of the subscription %s" % found["subscription"]
-    return MISSED, "the subscriber is %s, the subscription %s" % (subscriber["status"], rows[0]["status"])
+        return UNLINKED, "there is no row of the %s %s" % (tables.subscriptions.mode, found["subscription"])
+    told = (subscriber["status"], tables.subscriptions.mode, rows[0]["status"])
+    return MISSED, "the subscriber is %s, the %s %s" % told
 
 
 def _odd_rows(found: Row, subscriber: Row, tables: Tables) -> str:
     """Return why the rows are not what a missed event leaves behind, "" when they are."""
-    rows, statuses = found["rows"], tables.subscriptions.statuses
+    rows, statuses, noun = found["rows"], tables.subscriptions.statuses, tables.subscriptions.mode
     if len(rows) > 1:
-        return "%d rows could be the subscription (ids %s)" % (len(rows), ", ".join(r["id"] for r in rows))
+        return "%d rows could be the %s (ids %s)" % (len(rows), noun, ", ".join(r["id"] for r in rows))
     if not rows:
         return ""
     row = rows[0]
     if row["subscriber"] != subscriber["id"]:
-        return "the row of the subscription is of subscriber %s, not %s" % (
-            row["subscriber"],
-            subscriber["id"],
-        )
+        told = (noun, row["subscriber"], subscriber["id"])
+        return "the row of the %s is of subscriber %s, not %s" % told
     if row["status"] not in statuses.activate_from and not statuses.fits(row["status"], found["status"]):
-        return "the row of the subscription is %s, but Stripe says %s" % (row["status"], found["status"])
+        return "the row of the %s is %s, but Stripe says %s" % (noun, row["status"], found["status"])
     return ""
 
 

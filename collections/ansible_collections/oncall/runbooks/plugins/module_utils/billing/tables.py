@@ -23,6 +23,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.relation import (
 
 #: statuses of a subscription at Stripe in which somebody who paid has to be served
 LIVE = ("active", "trialing")
+#: modes of a checkout at Stripe: what is paid again and again, and what is paid once
+SUBSCRIPTION, PAYMENT = "subscription", "payment"
 _OF_SUBSCRIPTIONS = ("id", "subscriber", "status", "subscription", "period", "period_start", "period_end")
 
 
@@ -74,7 +76,10 @@ class Subscribers(Relation):
 
 @dataclass(frozen=True)
 class Subscriptions(Relation):
-    """The table of what was bought; `period*` are empty where the time paid for is not kept."""
+    """The table of what was bought; `period*` are empty where the time paid for is not kept.
+
+    mode: of the checkouts that it is about. With PAYMENT, `subscription` has ids of Stripe's PaymentIntents.
+    """
 
     id: str
     subscriber: str
@@ -84,6 +89,7 @@ class Subscriptions(Relation):
     period: str = ""
     period_start: str = ""
     period_end: str = ""
+    mode: str = SUBSCRIPTION
 
 
 @dataclass(frozen=True)
@@ -124,6 +130,7 @@ class Tables:
                 *split_name(bought["table"]),
                 statuses=Statuses.from_option(bought, "subscriptions"),
                 **{name: bought[name] or "" for name in _OF_SUBSCRIPTIONS},
+                mode=bought["mode"],
             ),
             Events(*split_name(events["table"]), event=events["event"]) if events else None,
         )
@@ -190,6 +197,7 @@ def argument_spec() -> Dict[str, Dict[str, Any]]:
     bought = {"table": word, "id": {"type": "str", "default": "id"}, "subscription": word, **status}
     bought["subscriber"] = {"type": "str", "default": "subscriber_id"}
     bought.update(period=maybe, period_start=maybe, period_end=maybe)
+    bought["mode"] = {"type": "str", "default": SUBSCRIPTION, "choices": [SUBSCRIPTION, PAYMENT]}
     return {
         "database": {"type": "str", "required": True},
         "subscribers": {"type": "dict", "required": True, "options": payer},

@@ -46,7 +46,8 @@ class _Setting:
             return ""
         if not self.wrong(self.kept):
             return "recreate" if self.differ else ""
-        return "correct" if self.is_number or (self.running and not wrong) else "rotate"
+        known = self.is_number or self.rule.get("value") or (self.running and not wrong)
+        return "correct" if known else "rotate"
 
     @property
     def status(self) -> str:
@@ -71,9 +72,16 @@ class _Setting:
             return "empty"
         if fact.length < self.rule["min_length"]:
             return "%d characters instead of at least %d" % (fact.length, self.rule["min_length"])
+        return self._another(fact)
+
+    def _another(self, fact: EnvironmentFact) -> str:
+        """How it is not what the rule says; empty when it is, or the rule says nothing."""
+        wanted = self.rule.get("value")
         if self.is_number and fact.number != self.rule["number"]:
             told = "no number" if fact.number is None else fact.number
             return "%s instead of %d" % (told, self.rule["number"])
+        if wanted and fact.digest != EnvironmentFact.of(wanted).digest:
+            return "another one than it has to be"
         return ""
 
     def words(self, fact: Optional[EnvironmentFact]) -> str:
@@ -98,14 +106,16 @@ class _Setting:
         """What it has to be."""
         if self.is_number:
             return {"number": self.rule["number"]}
-        return {"present": True, "length_at_least": self.rule["min_length"]}
+        told = {"present": True, "length_at_least": self.rule["min_length"]}
+        return dict(told, another=False) if self.rule.get("value") else told
 
 
 def measure_settings(provider: Provider, env_file: str, rules: Sequence[Rule]) -> Iterator[Dict[str, Any]]:
     """Yield a finding for each rule: in the running service, and in the file it is made from.
 
     `observed.remedy` is `recreate` when the file is right and the running service has something else,
-    `rotate` when a secret is right in neither, `correct` when the file is wrong otherwise, else empty.
+    `rotate` when a secret is right in neither and nobody says what it has to be, `correct` when the file is
+    wrong otherwise, else empty.
     """
     names = [rule["name"] for rule in rules]
     numbers = [rule["name"] for rule in rules if rule.get("number") is not None]

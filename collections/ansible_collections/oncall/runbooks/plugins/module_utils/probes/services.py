@@ -77,6 +77,7 @@ SERVICE_SPEC: Dict[str, Any] = {
             "name": {"type": "str", "required": True},
             "min_length": {"type": "int", "default": 1},
             "number": {"type": "int"},
+            "value": {"type": "str", "no_log": True},
         },
     },
     "precheck": {"type": "list", "elements": "str", "default": []},
