@@ -15,6 +15,7 @@ from typing import Any
 import psycopg2
 import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils import batches
+from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
     ConflictError,
     OncallError,
@@ -160,6 +161,21 @@ def test_the_same_run_is_not_worked_on_twice_at_once(owl: Owl) -> None:
         batches.only_one(other, "run-1", "revoke tokens", patience=0.2),
     ):
         pytest.fail("both got it")
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_pages_are_packed_where_the_user_may_decide(owl: Owl, *, may: bool) -> None:
+    login = {"user": owl.server.superuser, "password": owl.server.password}
+    if not may:
+        weak = owl.role("GRANT SELECT ON api_tokens TO ROLE")
+        login = {"user": weak["login_user"], "password": weak["login_password"]}
+    writer = batches.write_session(
+        pg.Login(host="127.0.0.1", port=owl.server.port, **login),
+        owl.database, 100, what="revoke tokens", wait_for_disk=True,
+    )  # fmt: skip
+    with closing(writer):
+        assert (pg.value(writer, "SHOW wal_compression") == "off") is not may
+    assert owl.sql("SHOW wal_compression") == [("off",)]  # of nobody else
 
 
 def test_a_killed_run_goes_on_where_it_ended(owl: Owl, tmp_path: Path) -> None:

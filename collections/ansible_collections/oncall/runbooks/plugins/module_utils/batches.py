@@ -81,7 +81,24 @@ def write_session(
     if not wait_for_disk:
         # A batch and its entry are lost together or not at all; the last commit waits for all of them.
         pg.rows(session, "SET synchronous_commit = off")
+    _pack_pages(session)
     return session
+
+
+def _pack_pages(session: Any) -> None:
+    """Have the pages packed that go into the WAL whole, as each does that is touched after a checkpoint.
+
+    Where few rows of each page are changed, such pages are most of the WAL. Whether it may be set is asked
+    before: a refusal would stand in the server's log.
+    """
+    ((now, ways, allowed),) = pg.rows(
+        session,
+        "SELECT setting, enumvals, current_setting('is_superuser') = 'on' FROM pg_settings"
+        " WHERE name = 'wal_compression'",
+    )
+    if now == "off" and allowed:
+        best = "lz4" if "lz4" in (ways or ()) else "on"
+        pg.rows(session, pg.statement("SET wal_compression = {}", best))
 
 
 def _refuse_read_only(session: Any, database: str, what: str) -> None:
