@@ -19,6 +19,7 @@ from runbook_engine.ids import is_run_id, new_run_id
 
 EVENTS, RESULT, PROGRESS, EVIDENCE = "events.jsonl", "result.json", "progress.jsonl", "evidence"
 STOP = "stop"
+_ROOM = 1 << 20  # bytes: several times what the record of a long run takes, its result included
 
 
 def state_dir(
@@ -76,14 +77,28 @@ def run_folder(state: Path, run: str) -> RunFolder:
     return RunFolder(run, state / "runs" / run)
 
 
+def prepare(state: Path) -> None:
+    """Make the folder (0700) of all runs, and see that a whole record fits into it.
+
+    Raises StateError when it does not: a run must not end in its middle for want of room.
+    """
+    runs = state / "runs"
+    try:
+        _make_private(state)
+        _make_private(runs)
+        with tempfile.TemporaryFile(dir=runs) as probe:
+            probe.write(bytes(_ROOM))
+    except OSError as error:
+        raise unusable(state, error) from error
+
+
 def create_run(state: Path, run: str | None = None) -> RunFolder:
     """Make the folder (0700) of a new run with an empty log and progress file; without `run` draw an id.
 
-    Raises StateError when the folder cannot be written or `run` has a log already.
+    Raises StateError when the folder cannot be written, has no room, or `run` has a log already.
     """
+    prepare(state)
     try:
-        _make_private(state)
-        _make_private(state / "runs")
         folder = run_folder(state, run) if run else _fresh(state)
         _make_private(folder.path)
         _make_private(folder.evidence)

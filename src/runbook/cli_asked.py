@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,7 +59,7 @@ def resolve(
         if path:
             check_path(Path(path), report=path == args.report)
     records = state.state_dir(args.state)
-    _check_state(records)
+    state.prepare(records)
     laid_over, limit = where
     declared = system.runbooks.get(runbook)
     minutes = declared.recovery_minutes if declared else None
@@ -77,16 +76,6 @@ def resolve(
     )
     console = make_console(stderr=args.json)
     return Asked(args, request, system, minutes * 60 if minutes else None, what, console)
-
-
-def _check_state(where: Path) -> None:
-    """Refuse a state folder that nothing can be recorded in, before anything is run: StateError."""
-    runs = where / "runs"
-    try:
-        runs.mkdir(mode=0o700, parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=runs).close()
-    except OSError as error:
-        raise state.unusable(where, error) from error
 
 
 def overlays(args: argparse.Namespace) -> tuple[Path, ...]:

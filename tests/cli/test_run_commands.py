@@ -29,6 +29,22 @@ def test_diagnosis_finds_advises_and_changes_nothing(cli: Cli) -> None:
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [("full_folder", "No space left on device"), ("read_only_folder", "Read-only file system")],
+)
+def test_a_state_folder_without_room_is_refused_before_ansible_starts(
+    cli: Cli, request: pytest.FixtureRequest, where: str, said: str
+) -> None:
+    cli.env["RUNBOOK_STATE"] = str(request.getfixturevalue(where))
+    done = cli(*APPLY, "--confirm", "tiny")
+    assert done.returncode == 4, done.stdout
+    assert f"The run cannot be recorded in {cli.env['RUNBOOK_STATE']}: {said}." in done.stderr
+    assert "Next: make room or permission there, or choose another folder with --state" in done.stderr
+    assert done.stdout == ""
+    assert cli.file.read_text() == "bad"
+
+
 def test_healthy_is_0(cli: Cli) -> None:
     cli.file.write_text("ok")
     assert cli(*RUN).returncode == 0

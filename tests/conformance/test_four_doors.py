@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from runbook.catalog_runbooks import read_runbook
 from tests.cli.cli_under_test import tiny_project
 from tests.conformance.doors import DOORS, ROOT, Asked, Awx, Door, alike, differences
 
@@ -57,6 +59,20 @@ def test_nothing_that_has_to_be_the_same_is_made_alike(tiny: dict[str, Door]) ->
         assert alike({**applied, **change}) != alike(applied)
     assert alike(applied)["plan"]["digest"] == applied["plan"]["digest"]
     assert alike(applied)["record"]["events"] == applied["record"]["events"] > 20
+
+
+@pytest.mark.parametrize("scenario", ["database_failure", "stream_outage"])
+def test_the_shipped_scenarios_ask_as_an_operator_does(scenario: str) -> None:
+    """Variables of a play work too, but the record would not know that anybody had given them."""
+    folder = ROOT / "molecule" / scenario
+    (converge,) = yaml.safe_load((folder / "converge.yml").read_text())
+    assert "vars" not in converge
+    executor = yaml.safe_load((folder / "molecule.yml").read_text())["ansible"]["executor"]
+    given = executor["args"]["ansible_playbook"]
+    runbook = converge["ansible.builtin.import_playbook"].removeprefix("../../")
+    (asked,) = (part.rpartition("=")[2] for part in given if part.startswith("--extra-vars=mitigation="))
+    assert asked in [mitigation.name for mitigation in read_runbook(ROOT / runbook).mitigations]
+    assert "--extra-vars=confirm=roost" in given
 
 
 def test_awx_stores_the_result_as_an_artifact(tiny: dict[str, Door]) -> None:

@@ -6,6 +6,9 @@ import json
 import os
 import shutil
 import stat
+import subprocess
+import time
+from typing import Any
 
 import pytest
 from runbook_engine import chain
@@ -151,12 +154,34 @@ def test_a_playbook_that_is_no_runbook_is_left_alone(engine: Engine) -> None:
     assert '"run mine."' in run.output
 
 
-def test_a_state_folder_that_is_a_file_stops_the_run_before_anything_is_measured(engine: Engine) -> None:
-    engine.state.write_text("in the way")
-    run = engine.run(*APPLY)
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("full_folder", "No space left on device"),
+        ("read_only_folder", "Read-only file system"),
+        ("in the way", "Not a directory"),
+        ("too large", "File too large"),
+    ],
+)
+def test_what_cannot_be_recorded_stops_before_anything_is_measured(
+    engine: Engine, request: pytest.FixtureRequest, where: str, said: str
+) -> None:
+    given: dict[str, Any] = {}
+    if where.endswith("_folder"):
+        given["RUNBOOK_STATE"] = str(request.getfixturevalue(where))
+    elif where == "in the way":
+        engine.state.write_text("a file")
+    else:
+        # A limit for files is met like a full disk, and needs no mount.
+        given["file_limit"] = 500_000
+    run = engine.run(*APPLY, **given)
     assert run.code != 0
-    assert "cannot be recorded" in run.output
+    assert "The run cannot be recorded in" in run.output
+    assert said in " ".join(run.output.split())
+    assert "nothing was changed" in " ".join(run.output.split())
     assert "Push the door" not in run.output
+    assert engine.done() == []
+    assert run.folders == []
 
 
 def test_without_the_record_nothing_is_measured_or_changed(engine: Engine) -> None:
@@ -189,11 +214,17 @@ def test_an_interrupted_run_says_so_in_its_result(
 
 @pytest.mark.skipif(shutil.which("prlimit") is None, reason="prlimit is not here")
 def test_a_record_that_fills_its_disk_stops_the_run_before_the_next_step(engine: Engine) -> None:
-    run = engine.run(*APPLY, file_limit=6000)
-    assert run.code == 21, run.output
-    assert "cannot be written any more" in " ".join(run.output.split())
-    assert "Put oil on the hinges" not in run.output
-    events, _head = chain.read_events(run.folders[-1] / "events.jsonl", run.folders[-1].name)
+    process = engine.start(*APPLY)
+    while not (begun := sorted(engine.state.glob("runs/*/events.jsonl"))) or not begun[0].stat().st_size:
+        assert process.poll() is None
+        time.sleep(0.01)
+    # From now on its files may not grow: the nearest to a disk that fills up, without a mount.
+    subprocess.run(["prlimit", f"--pid={process.pid}", "--fsize=100"], check=True)
+    output = " ".join(process.communicate(timeout=120)[0].split())
+    assert process.returncode == 21, output
+    assert "cannot be written any more" in output
+    assert "Put oil on the hinges" not in output
+    events, _head = chain.read_events(begun[0], begun[0].parent.name)
     assert events
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -35,3 +36,11 @@ def test_the_server_still_listens_where_it_did(host: Any, stack: Stack) -> None:
 def test_no_session_of_the_run_is_left(stack: Stack) -> None:
     sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'oncall-%'"
     assert stack.server().execute(sql) == [(0,)]
+
+
+def test_the_record_is_what_it_is_at_every_door() -> None:
+    (kept,) = Path(os.environ["RUNBOOK_STATE"]).glob("runs/*/result.json")
+    result = json.loads(kept.read_text())
+    assert result["door"] == "molecule"
+    assert result["options"] == ["confirm", "mitigation"]
+    assert result["exit"]["name"] == "verified"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -25,3 +26,11 @@ def test_relay_runs_and_listens_where_it_did(host: Any, stack: Stack) -> None:
     relay = stack.facts["services"]["relay"]
     assert host.process.get(pid=int(Path(relay["pid_file"]).read_text())).pid
     assert host.addr("127.0.0.1").port(relay["port"]).is_reachable
+
+
+def test_the_record_is_what_it_is_at_every_door() -> None:
+    (kept,) = Path(os.environ["RUNBOOK_STATE"]).glob("runs/*/result.json")
+    result = json.loads(kept.read_text())
+    assert result["door"] == "molecule"
+    assert result["options"] == ["confirm", "mitigation"]
+    assert result["exit"]["name"] == "verified"

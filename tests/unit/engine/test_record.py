@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import time
 from pathlib import Path
@@ -166,6 +167,18 @@ def test_an_unusable_state_folder_says_which_and_why(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match=r"cannot be recorded in .*file.*: Not a directory"):
         state.create_run(tmp_path / "file")
+
+
+def test_a_state_folder_without_room_for_a_whole_record_is_refused(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, before[1]))
+    try:
+        with pytest.raises(StateError, match=r"cannot be recorded in .*: File too large") as refused:
+            state.create_run(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "make room" in refused.value.next_step
+    assert list((tmp_path / "runs").iterdir()) == []
 
 
 def test_the_state_folder_is_chosen_in_the_documented_order(tmp_path: Path) -> None:
