@@ -58,7 +58,9 @@ class Act:
     def _standing(self) -> contextlib.AbstractContextManager[stack.Stack]:
         if self.wanted.standing:
             return contextlib.nullcontext(stack.Stack(self.wanted.standing))
-        made_of = replace(self.wanted.stack, system=self.wanted.system, parts=self.case.parts)
+        made_of = replace(
+            self.wanted.stack, system=self.wanted.system, parts=self.case.parts | self.fault.parts
+        )
         return stack.running(made_of)
 
     def _in_time(self) -> None:
@@ -202,6 +204,7 @@ class Act:
 
     def _verify(self) -> None:
         with self.stages.stage("verify: from outside") as told:
+            self.case.records = self.runs.folders()
             problems = self.case.verified(self.stack, self.fault, self.before)
             must(not problems, "; ".join(problems))
             told(self.case.proof)

@@ -52,7 +52,7 @@ def orders(
     killing = ["--abort-each", "--kill-at", ",".join(kill_at or (WHEN[1:] if which == ESSENTIAL else WHEN))]
     for system, runbook in names:
         case = cases.find(system, runbook)
-        carriers = killed(case).values()
+        carriers = killed(case, which)
         for fault in chosen(case, which):
             flags = ["--undo"] if undo else []
             flags += ["--control"] if control and fault.name == case.default else []
@@ -69,8 +69,16 @@ def chosen(case: type[Case], which: str) -> list[Symptom]:
     return _essential(case, default) if which == ESSENTIAL else default
 
 
-def killed(case: type[Case]) -> dict[str, Symptom]:
-    """Return, for each mitigation that can end verified, the fault with which its runs are killed."""
+def killed(case: type[Case], which: str = ALL) -> list[Symptom]:
+    """Return the faults with which runs are killed: the first of each mitigation that can end verified.
+
+    What is essential goes without mitigations whose steps all belong to another one, where they are killed.
+    """
+    included = {name for names in case.includes.values() for name in names} if which == ESSENTIAL else set()
+    return [fault for name, fault in _firsts(case).items() if name not in included]
+
+
+def _firsts(case: type[Case]) -> dict[str, Symptom]:
     firsts: dict[str, Symptom] = {}
     for fault in case.symptoms:
         if fault.mitigation and fault.ends == "verified":
@@ -80,7 +88,7 @@ def killed(case: type[Case]) -> dict[str, Symptom]:
 
 def _essential(case: type[Case], default: Sequence[Symptom]) -> list[Symptom]:
     """The default, each mitigation, each kind of fault, and FEWEST of them."""
-    wanted = [*default, *killed(case).values()]
+    wanted = [*default, *_firsts(case).values()]
     for fault in case.symptoms:
         if fault.mitigation and fault.mitigation not in {one.mitigation for one in wanted}:
             wanted.append(fault)

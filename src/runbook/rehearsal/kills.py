@@ -75,9 +75,9 @@ class Killer:
 
     def kill(self, point: Point) -> Kill:
         """Kill one run at `point` and resume it."""
-        done = Kill(point.identity[0], point.when)
+        done, parts = Kill(point.identity[0], point.when), self.case.parts | self.fault.parts
         try:
-            with running(replace(self.options, system=self.runs.system, parts=self.case.parts)) as stack:
+            with running(replace(self.options, system=self.runs.system, parts=parts)) as stack:
                 return self._kill(stack, point, done)
         except (StandInError, StageFailedError) as error:
             return replace(done, problem=str(error))
@@ -105,6 +105,7 @@ class Killer:
             return done
         again = self.runs.run(stack, "resume", asked | {"resume": folder.run}, exits=("verified",))
         twice = repeated(record.settled(folder), again)
+        case.records = self.runs.folders()[-2:]
         problems = case.verified(stack, self.fault, before)
         return replace(done, resumed=again["exit"]["name"], repeated=twice, problem="; ".join(problems))
 

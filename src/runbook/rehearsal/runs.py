@@ -64,6 +64,10 @@ class Runs:
         more = [] if tier == isolation.TIERS[0] else [over / f"{self.system}-{tier}"]
         return (shipped, over / self.system, *more)
 
+    def folders(self) -> list[Path]:
+        """Return the folders of the records of the runs so far."""
+        return [run_folder(self.state, run).path for run in self.done]
+
     def run(
         self,
         stack: Stack,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from jinja2 import Environment
 
 from runbook.rehearsal import cases, choice
 from runbook.rehearsal.cases.base import Case, Symptom
+from runbook.rehearsal.cases.roost.security_breach import SecurityBreach
 from runbook.rehearsal.choice import ALL, DEFAULT, ESSENTIAL, Order
 from runbook.rehearsal.score import KINDS
 
+ROOT = Path(__file__).resolve().parents[3]
 SYMPTOM, STEP, DEPENDENCY = KINDS
 
 
@@ -69,21 +74,21 @@ def test_each_set_has_every_kind_every_mitigation_one_control_and_each_mitigatio
         assert {fault.mitigation for fault in rehearsed} >= {f.mitigation for f in case.symptoms} - {""}
         assert len(rehearsed) >= choice.FEWEST
         assert [name for name, given in flags.items() if "--control" in given] == [case.default]
-        killed = [
-            cases.find_fault(n, system, runbook).mitigation for n in flags if "--abort-each" in flags[n]
-        ]
-        assert sorted(killed) == sorted(
-            {f.mitigation for f in case.symptoms if f.mitigation and f.ends == "verified"}
-        )
+        carriers = [name for name, given in flags.items() if "--abort-each" in given]
+        killed = [cases.find_fault(name, system, runbook).mitigation for name in carriers]
+        assert len(killed) == len(set(killed))
+        left = {f.mitigation for f in case.symptoms if f.mitigation and f.ends == "verified"} - set(killed)
+        included = {other for name, others in case.includes.items() if name in killed for other in others}
+        assert left <= (included if which == ESSENTIAL else set())
     assert all("--undo" in order.flags for order in made)
     if which == ALL:
         assert len(made) == len(list(cases.faults(system)))
 
 
-def test_both_sets_kill_with_the_same_faults_and_the_small_one_not_before_a_step() -> None:
+def test_the_small_set_kills_with_faults_of_the_whole_and_not_before_a_step() -> None:
     whole, small = ({o.fault: o.flags for o in _orders(which=which)} for which in (ALL, ESSENTIAL))
     killed = [{name for name, flags in made.items() if "--abort-each" in flags} for made in (whole, small)]
-    assert killed[0] == killed[1] != set()
+    assert killed[0] > killed[1] > {"intruder", "relay-killed"}
     points = [{f[-1] for f in made.values() if "--abort-each" in f} for made in (whole, small)]
     assert points == [{"before,middle,after"}, {"middle,after"}]
     assert {o.flags[-1] for o in _orders(kill_at=("after",)) if "--abort-each" in o.flags} == {"after"}
@@ -109,3 +114,21 @@ def test_what_took_longest_begins_first_and_kills_count_by_their_points() -> Non
     }
     given = [quick, killed, new, slow, many_points]
     assert choice.longest_first(given, earlier) == [many_points, slow, new, killed, quick]
+
+
+def _applies(when: Any, mitigation: str) -> bool:
+    """Whether a block of the breach's playbook runs for a mitigation."""
+    values = {"breach_mitigation": mitigation, "breach_contains": mitigation == "contain"}
+    return bool(Environment().compile_expression(str(when))(**values))  # noqa: S701 - no page is made
+
+
+def test_whoever_kills_a_containment_kills_the_steps_of_what_it_includes() -> None:
+    playbook = yaml.safe_load((ROOT / "playbooks" / "security_breach.yml").read_text())
+    blocks = next(t["block"] for t in playbook[1]["tasks"] if t["name"] == "Mitigate")
+    conditions = [task["when"] for task in blocks if "when" in task]
+    for name, others in SecurityBreach.includes.items():
+        for other in others:
+            own = [when for when in conditions if _applies(when, other)]
+            assert own
+            assert all(_applies(when, name) for when in own), other
+    assert not any(_applies(when, "contain") for when in conditions if "end-breach" in str(when))

@@ -28,8 +28,9 @@ only for `damages` and `undoes`, because a server that is down cannot be looked 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from runbook.rehearsal.processes import StandInError
@@ -64,6 +65,7 @@ class Symptom:
     heals_first: not before the cause is gone, as when traffic goes back to an origin.
     later: breaks something more when the plan is made, just before it is applied.
     ends: one of ENDS; in the plan already if `in_plan`. says: words that the reason of that end must have.
+    parts: what of the stack it needs beside those of its case.
     then: how the operator goes on once `relief` has taken the cause away, `resume` or `again`; it has to end
     verified. "" where nothing has to follow.
     """
@@ -84,6 +86,7 @@ class Symptom:
     ends: str = "verified"
     in_plan: bool = False
     says: str = ""
+    parts: frozenset[str] = frozenset()
     relief: Action | None = None
     then: str = ""
 
@@ -117,6 +120,7 @@ class Case(ABC):
 
     runbook: its name. parts: what of the stack it needs (see stack.PARTS).
     default: the fault of a plain rehearsal. symptoms: every fault, in the order in which they are listed.
+    includes: mitigation → others of which each step is among its own: whoever kills its runs kills theirs.
     always_fails: checks that rightly fail on the healthy stand-in, because it holds such a thing on purpose.
     """
 
@@ -124,7 +128,10 @@ class Case(ABC):
     parts: ClassVar[frozenset[str]]
     default: ClassVar[str]
     symptoms: ClassVar[tuple[Symptom, ...]]
+    includes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     always_fails: ClassVar[frozenset[str]] = frozenset()
+    # Folders of the records of the runs that changed the stack, the newest last.
+    records: Sequence[Path] = ()
 
     @abstractmethod
     def problem_outside(self, stack: Stack) -> str:

@@ -53,6 +53,23 @@ def intruder(stack: Stack) -> None:
     _steal_secret(stack)
 
 
+def contained(stack: Stack) -> None:
+    """Let the same have happened and be over: nothing that was stolen opens anything, the note is left."""
+    stack.server().execute(_READ, (THIEF, ADDRESS, list(VICTIMS)), database=stack.database)
+    note(stack).parent.mkdir(mode=0o700, exist_ok=True)
+    note(stack).write_text("by hand\n")
+
+
+def note(stack: Stack) -> Path:
+    """Return the note on the host that a breach is being handled."""
+    return stack.folder / "private" / "breach"
+
+
+def evidence(stack: Stack) -> dict[str, bytes]:
+    """Return the files of evidence that are kept on the host, by name."""
+    return {path.name: path.read_bytes() for path in (stack.folder / "private" / "evidence").glob("*/*")}
+
+
 def taken_over(stack: Stack) -> None:
     """Let a known administrator act from an address never used before."""
     stack.server().execute(_HABIT, database=stack.database)

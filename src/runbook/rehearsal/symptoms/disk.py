@@ -19,8 +19,21 @@ def _ballast(stack: Stack) -> Path:
     return Path(stack.facts["postgres"]["folder"]).parent / "ballast"
 
 
+def _needed(stack: Stack) -> Path:
+    return _ballast(stack).with_name("needed")
+
+
 def fill(stack: Stack) -> None:
     """Leave no byte free on the disk that holds the data; raises StandInError where that is not ours."""
+    _fill(stack, _ballast(stack))
+
+
+def fill_for_good(stack: Stack) -> None:
+    """The same with what nobody has declared to be disposable."""
+    _fill(stack, _needed(stack))
+
+
+def _fill(stack: Stack, ballast: Path) -> None:
     if stack.facts["isolation"] != "namespace":
         raise StandInError("a disk is only filled inside a namespace, where it is the stand-in's own")
     stack.server().execute("CHECKPOINT")
@@ -28,7 +41,7 @@ def fill(stack: Stack) -> None:
         container_disk.prepare(stack)
         room = os.statvfs(stack.folder / "disk")
         container_disk.fill_log(int(room.f_bavail * room.f_frsize * _LOGS))
-    with _ballast(stack).open("wb") as handle:
+    with ballast.open("wb") as handle:
         # Sessions that have just ended still give files back: full is what stays full.
         calm = 0
         while calm < _CALM:

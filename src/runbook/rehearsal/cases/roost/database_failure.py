@@ -12,6 +12,8 @@ from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.symptoms import backups, database, disk, postgres_settings
 from runbook.rehearsal.symptoms.together import all_of
 
+_VOLUME_GB = 20
+
 _SYMPTOMS = (
     Symptom(
         "corrupt-tables",
@@ -57,6 +59,20 @@ _SYMPTOMS = (
         disk.free,
         expects="free-disk",
         finds=("data_disk",),
+    ),
+    Symptom(
+        # The stand-in's disk is one in memory, with no vendor's volume below it: how far the runbook gets is
+        # seen here, and the whole way, with a device that grows, in tests/unit/storage.
+        "nothing-may-go",
+        "no byte is free on the disk, and nothing of what fills it may go",
+        disk.fill_for_good,
+        kind="failing step",
+        expects="grow-volume",
+        finds=("data_disk", "disk_reclaimable"),
+        parts=frozenset({"hetzner"}),
+        ends="failed, undone",
+        in_plan=True,
+        says="can be enlarged here",
     ),
     Symptom(
         "settings-spoiled",
@@ -148,6 +164,10 @@ class DatabaseFailure(Case):
     def differences(self, before: Any, after: Any, *, undone: bool = False) -> list[str]:
         """Compare two states; an undo keeps the database that it took out of use."""
         return outside.picture_differences(before, after, databases=not undone)
+
+    def parameters(self, stack: Stack, fault: Symptom) -> dict[str, Any]:  # noqa: ARG002
+        """Return the size that the volume is to have."""
+        return {"host_volume_size": _VOLUME_GB} if fault.mitigation == "grow-volume" else {}
 
     def loss(self, stack: Stack, fault: Symptom) -> Loss:
         """Whatever is newer than the backup is lost by a restore, by nothing else."""

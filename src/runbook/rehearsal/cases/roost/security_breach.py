@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 from runbook.rehearsal import outside, outside_services
 from runbook.rehearsal.cases.base import Case, Symptom
@@ -65,6 +67,42 @@ _SYMPTOMS = (
         undoes=True,
     ),
     Symptom(
+        "secret-exposed",
+        "the same intruder, and somebody decides that the secret is what was exposed",
+        breach.intruder,
+        expects="contain",
+        asks="rotate-secret",
+        finds=("audit_admins",),
+        damages=True,
+    ),
+    Symptom(
+        "evidence-first",
+        "the same intruder, and somebody decides to keep the evidence before anything else",
+        breach.intruder,
+        expects="contain",
+        asks="capture-evidence",
+        finds=("audit_admins",),
+        damages=True,
+    ),
+    Symptom(
+        "notices-due",
+        "the same intruder, and the authority has to be told of what is known by now",
+        breach.intruder,
+        expects="contain",
+        asks="draft-notices",
+        finds=("audit_admins",),
+        damages=True,
+    ),
+    Symptom(
+        "breach-over",
+        "the breach was contained, and the note that it is being handled is still there",
+        breach.contained,
+        expects="contain",
+        asks="end-breach",
+        finds=("audit_admins",),
+        damages=True,
+    ),
+    Symptom(
         "tokens-locked",
         "a migration that hangs locks the tokens just when they are to be revoked",
         breach.intruder,
@@ -114,6 +152,15 @@ class SecurityBreach(Case):
     parts = frozenset({"database", "services"})
     default = "intruder"
     symptoms = _SYMPTOMS
+    includes: ClassVar = {
+        "contain": (
+            "capture-evidence",
+            "revoke-tokens",
+            "rotate-secret",
+            "require-password-reset",
+            "draft-notices",
+        )
+    }
     _stolen_by: Any = None
 
     def problem_outside(self, stack: Stack) -> str:
@@ -123,7 +170,8 @@ class SecurityBreach(Case):
             return error
         stolen = breach.stolen_token(stack)
         if not stolen:
-            return outside_services.watch(stack)
+            handled = breach.note(stack).exists()
+            return "a breach is being handled" if handled else outside_services.watch(stack)
         return "" if outside_services.watch(stack, stolen) else "a stolen token opens every stream"
 
     def parameters(self, stack: Stack, fault: Symptom) -> dict[str, Any]:  # noqa: ARG002
@@ -154,18 +202,20 @@ class SecurityBreach(Case):
         now = self.picture(stack)
         if fault.mitigation == "require-password-reset":
             return _passwords(fault, now)
+        if fault.mitigation in _LOOK:
+            return self.differences(before, now) + _LOOK[fault.mitigation](stack, self.records)
         problem = self.problem_outside(stack)
         found = [problem] if problem else []
         for name in _TABLES:
             if now[f"revocations of {name}"] != before[f"revocations of {name}"]:
                 found.append(f"earlier revocations of {name} are not what they were")
-            if now[f"active {name}"]:
+            if now[f"active {name}"] and fault.mitigation != "rotate-secret":
                 found.append(f"{now[f'active {name}']} of {name} are still active")
         if fault.mitigation == "revoke-tokens":
             return found
         if now["the secret"] == before["the secret"]:
             found.append("the secret is still the stolen one")
-        return found + _passwords(fault, now)
+        return found + (_passwords(fault, now) if fault.mitigation == "contain" else [])
 
     def differences(self, before: Any, after: Any, *, undone: bool = False) -> list[str]:
         """Compare two states; after a breach the secret never comes back."""
@@ -176,6 +226,38 @@ class SecurityBreach(Case):
     def proof(self) -> str:
         """What was seen."""
         return "the stolen token is refused, no old token is active, earlier revocations stand as they were"
+
+
+def _evidence(stack: Stack, records: Sequence[Path]) -> list[str]:
+    """The evidence tells of the thief, on the host and in a copy that is away from it."""
+    kept = breach.evidence(stack)
+    told = [name for name, text in kept.items() if breach.ADDRESS.encode() in text]
+    copies = [path.read_bytes() for record in records for path in (record / "evidence").glob("*")]
+    found = (
+        [] if told else [f"no file of the evidence tells of the thief: {', '.join(kept) or 'there is none'}"]
+    )
+    return found + [f"there is no copy of {name}" for name, text in kept.items() if text not in copies]
+
+
+def _drafts(_stack: Stack, records: Sequence[Path]) -> list[str]:
+    """Both drafts are there, and say how many people are concerned."""
+    drafts = [path for record in records for path in (record / "evidence").glob("notice-*.md")]
+    wrong = [p.name for p in drafts if str(len(breach.VICTIMS)) not in p.read_text()]
+    found = [f"{name} does not say that {len(breach.VICTIMS)} people are concerned" for name in wrong]
+    missing = {"notice-authority.md", "notice-subscribers.md"} - {path.name for path in drafts}
+    return found + [f"{name} was not drafted" for name in sorted(missing)]
+
+
+def _over(stack: Stack, _records: Sequence[Path]) -> list[str]:
+    return ["the note of the breach is still there"] if breach.note(stack).exists() else []
+
+
+# Mitigations that shut nobody out, and what has to be there afterwards.
+_LOOK: dict[str, Callable[[Stack, Sequence[Path]], list[str]]] = {
+    "capture-evidence": _evidence,
+    "draft-notices": _drafts,
+    "end-breach": _over,
+}
 
 
 def _passwords(fault: Symptom, now: dict[str, Any]) -> list[str]:
