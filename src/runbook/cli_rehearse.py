@@ -115,7 +115,7 @@ def _many(args: argparse.Namespace, project: Project) -> int:
     which = choice.ALL if args.all else choice.ESSENTIAL if args.essential else choice.DEFAULT
     wanted = choice.orders(
         known, which=which, control=args.control, abort_each=args.abort_each, undo=args.undo,
-        kill_at=_kill_at(args.kill_at) if args.kill_at else (),
+        in_turn=args.in_turn,
     )  # fmt: skip
     if not wanted:
         raise UsageError(f"There is no rehearsal of {args.system}.", "write its cases first")
@@ -155,16 +155,6 @@ def _many(args: argparse.Namespace, project: Project) -> int:
     return 0 if passed == len(scores) else CODES["verification_failed"]
 
 
-def _kill_at(text: str) -> tuple[str, ...]:
-    from runbook.rehearsal.kills import WHEN  # noqa: PLC0415
-
-    named = tuple(text.split(","))
-    unknown = [name for name in named if name not in WHEN]
-    if unknown:
-        raise UsageError(f"--kill-at {unknown[0]!r} is no such moment.", f"choose of {', '.join(WHEN)}")
-    return named
-
-
 def _earlier(project: Project, where: Path, wanted: Sequence[Any]) -> dict[Any, Mapping[str, Any]]:
     """Return the newest score of each order that was rehearsed before, here or where the proofs were made."""
     declared: dict[str, list[str]] = {}
@@ -194,7 +184,7 @@ def _wanted(args: argparse.Namespace, project: Project) -> Any:
     """What to rehearse, with every name checked."""
     named = _case_of(args, project)
     scale = size(args.scale) / _SCALE_1
-    from runbook.rehearsal import cases, kills, stack  # noqa: PLC0415
+    from runbook.rehearsal import cases, stack  # noqa: PLC0415
     from runbook.rehearsal.score import TARGET_S  # noqa: PLC0415
     from runbook.rehearsal.wanted import Wanted  # noqa: PLC0415
 
@@ -215,7 +205,7 @@ def _wanted(args: argparse.Namespace, project: Project) -> Any:
         args.control,
         args.undo,
         args.abort_each,
-        _kill_at(args.kill_at) if args.kill_at else kills.WHEN,
+        args.in_turn,
         Path(args.stack).absolute() if args.stack else None,
     )
 

@@ -260,10 +260,9 @@ def _rehearse(commands: Any) -> Parser:
         "--abort-each", action="store_true", help="kill a run at each changing step, and resume it"
     )
     command.add_argument(
-        "--kill-at",
-        metavar="WHEN",
-        default="",
-        help="where --abort-each kills, seen from a step: before,middle,after (essential: the last two)",
+        "--in-turn",
+        action="store_true",
+        help="with --abort-each: all on one stand-in, the run that resumes is killed next",
     )
     command.add_argument(
         "--control", action="store_true", help="first prove that it finds nothing on a healthy system"

@@ -8,7 +8,6 @@ from typing import Any
 
 from runbook.rehearsal import cases
 from runbook.rehearsal.cases.base import Case, Symptom
-from runbook.rehearsal.kills import WHEN
 from runbook.rehearsal.score import KINDS
 
 ALL, ESSENTIAL, DEFAULT = "all", "essential", "default"
@@ -39,17 +38,16 @@ def orders(
     control: bool,
     abort_each: bool,
     undo: bool,
-    kill_at: Sequence[str] = (),
+    in_turn: bool = False,
 ) -> list[Order]:
     """Return what to rehearse of these (system, runbook); `which`: ALL, ESSENTIAL or DEFAULT.
 
     A control does not depend on the fault, and a kill not on what made the mitigation necessary: the default
-    of a runbook has the one, the first of a mitigation the other. kill_at: which of kills.WHEN. Unless it is
-    given, what is essential goes without `before`: a run that is killed as a step begins leaves the record of
-    one that is killed halfway.
+    of a runbook has the one, the first of a mitigation the other. What is
+    essential is killed in turn.
     """
     made: list[Order] = []
-    killing = ["--abort-each", "--kill-at", ",".join(kill_at or (WHEN[1:] if which == ESSENTIAL else WHEN))]
+    killing = ["--abort-each", *(["--in-turn"] if in_turn or which == ESSENTIAL else [])]
     for system, runbook in names:
         case = cases.find(system, runbook)
         carriers = killed(case, which)

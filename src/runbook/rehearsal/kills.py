@@ -1,7 +1,8 @@
 """A run that is killed at each of its changing steps, and resumed: nothing is left, nothing is done twice.
 
 The controller is killed (SIGKILL to `ansible-playbook`) where its own record says that it is: as a step
-begins, in its middle, and when its end has just been written. The record is read as it grows, so no playbook
+begins, in its middle, and when its end has just been written, either each on a stand-in of its own or, in
+turn, the run that resumes the one that was killed before. The record is read as it grows, so no playbook
 and no module knows that it is being rehearsed.
 """
 
@@ -11,13 +12,15 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 from runbook_engine import lineage, record
+from runbook_engine.errors import EngineError
+from runbook_engine.state import run_folder
 
 from runbook.rehearsal.cases.base import Case, Symptom
 from runbook.rehearsal.processes import StandInError
@@ -26,13 +29,12 @@ from runbook.rehearsal.score import Kill
 from runbook.rehearsal.stack import Options, Stack, running
 from runbook.rehearsal.stages import StageFailedError
 
-WHEN = ("before", "middle", "after")
-"""When a run is killed, seen from a changing step: as it begins, halfway, when its end has been recorded."""
 GONE_S = 5.0
 """Seconds after which nothing of a killed run may be left, and its lock is free."""
 _START_S = 600.0
 _POLL_S = 0.005
 _SESSIONS = "SELECT application_name, state FROM pg_stat_activity WHERE application_name LIKE 'oncall-%'"
+_AGAIN = "killed again"
 _BREAK_GLASS = "rehearsal of a run that is killed"
 
 
@@ -45,18 +47,9 @@ class Point:
     delay_s: float = 0.0
 
 
-def points(applied: Mapping[str, Any], wanted: Collection[str] = WHEN) -> Iterator[Point]:
-    """Yield where to kill a run like `applied`: at each changing step, as far as it changed something.
-
-    wanted: which of WHEN.
-    """
-    return (point for point in _every_point(applied) if point.when in wanted)
-
-
-def _every_point(applied: Mapping[str, Any]) -> Iterator[Point]:
-    for number, (identity, step) in enumerate(
-        (identity, step) for identity, step in lineage.identified(applied) if step["status"] == "changed"
-    ):
+def points(applied: Mapping[str, Any]) -> Iterator[Point]:
+    """Yield where to kill runs like `applied`: at each changing step, as far as it changed something."""
+    for number, (identity, step) in enumerate(_changed(applied)):
         if number == 0:
             # Later steps begin where the one before has ended: killed after that is killed before this.
             yield Point(identity, "before")
@@ -64,26 +57,45 @@ def _every_point(applied: Mapping[str, Any]) -> Iterator[Point]:
         yield Point(identity, "after")
 
 
+def turns(applied: Mapping[str, Any]) -> list[Point]:
+    """Return where to kill a run like `applied`, the one that resumes it, and so on.
+
+    In each step, and after the last one: whoever is killed in a step is killed after the one before it.
+    """
+    every = list(points(applied))
+    return [point for point in every if point.when == "middle"] + every[-1:]
+
+
+def _changed(result: Mapping[str, Any]) -> Iterator[tuple[lineage.Identity, dict[str, Any]]]:
+    return ((identity, step) for identity, step in lineage.identified(result) if step["status"] == "changed")
+
+
 @dataclass
 class Killer:
-    """Kills runs of one mitigation for one fault, each on a stand-in of its own."""
+    """Kills runs of one mitigation for one fault."""
 
     runs: Runs
     case: type[Case]
     fault: Symptom
     options: Options
 
-    def kill(self, point: Point) -> Kill:
-        """Kill one run at `point` and resume it."""
-        done, parts = Kill(point.identity[0], point.when), self.case.parts | self.fault.parts
+    def kill(self, wanted: Sequence[Point]) -> Generator[Kill, None, None]:
+        """Kill a run at the first point, the one that resumes it at the next, and let the last resume end.
+
+        Yields each kill once the run that resumed it has ended, and ends with the first that is not good. All
+        of them share one stand-in, which is made here.
+        """
+        parts = self.case.parts | self.fault.parts
+        under_way = Kill(wanted[0].identity[0], wanted[0].when)
         try:
             with running(replace(self.options, system=self.runs.system, parts=parts)) as stack:
-                return self._kill(stack, point, done)
-        except (StandInError, StageFailedError) as error:
-            return replace(done, problem=str(error))
+                for under_way in self._kill(stack, wanted):
+                    yield under_way
+        except (StandInError, StageFailedError, EngineError) as error:
+            yield replace(under_way, problem=str(error))
 
-    def _kill(self, stack: Stack, point: Point, done: Kill) -> Kill:
-        case = self.case()
+    def _kill(self, stack: Stack, wanted: Sequence[Point]) -> Iterator[Kill]:
+        case, seen = self.case(), Family()
         before = broken(case, self.fault, stack)
         asked = {
             "mitigation": self.fault.mitigation,
@@ -91,6 +103,29 @@ class Killer:
             "break_glass": _BREAK_GLASS,
             **case.parameters(stack, self.fault),
         }
+        cut = self._cut(stack, asked, wanted[0])
+        if cut.good:
+            seen.repeated(self._settled(cut))
+        for point in wanted[1:]:
+            if not cut.good:
+                break
+            following = self._cut(stack, asked | {"resume": cut.run}, point)
+            yield replace(cut, resumed=_AGAIN, repeated=seen.repeated(self._settled(following)))
+            cut = following
+        if not cut.good:
+            yield cut
+            return
+        again = self.runs.run(stack, "resume", asked | {"resume": cut.run}, exits=("verified",))
+        case.records = self.runs.folders()[-len(wanted) - 1 :]
+        problems = "; ".join(case.verified(stack, self.fault, before))
+        yield replace(cut, resumed=again["exit"]["name"], repeated=seen.repeated(again), problem=problems)
+
+    def _settled(self, cut: Kill) -> dict[str, Any]:
+        return record.settled(run_folder(self.runs.state, cut.run))
+
+    def _cut(self, stack: Stack, asked: Mapping[str, Any], point: Point) -> Kill:
+        """Start a run, kill it at `point`, and see what is left of it."""
+        done = Kill(point.identity[0], point.when)
         with self.runs.started(stack, asked) as (folder, process):
             reached = _until(Watch(folder.events, point).there, lambda: process.poll() is None)
             time.sleep(point.delay_s if reached else 0)
@@ -100,14 +135,27 @@ class Killer:
             killed = time.monotonic()
             left, held = _after(stack, folder.run)
             spent = round(time.monotonic() - killed, 2)
-        done = replace(done, run=folder.run, left=left, lock_free=not held, freed_after_s=spent)
-        if not done.good:
-            return done
-        again = self.runs.run(stack, "resume", asked | {"resume": folder.run}, exits=("verified",))
-        twice = repeated(record.settled(folder), again)
-        case.records = self.runs.folders()[-2:]
-        problems = case.verified(stack, self.fault, before)
-        return replace(done, resumed=again["exit"]["name"], repeated=twice, problem="; ".join(problems))
+        return replace(done, run=folder.run, left=left, lock_free=not held, freed_after_s=spent)
+
+
+class Family:
+    """Runs that resume one another: what they have done, as their records or their hosts say."""
+
+    def __init__(self) -> None:
+        self._done: set[lineage.Identity] = set()
+        self._steps: dict[tuple[str, str], lineage.Identity] = {}
+
+    def repeated(self, result: Mapping[str, Any]) -> list[str]:
+        """Add the next run, and return the steps that it did although they were done."""
+        for told in result.get("reconciled") or ():
+            known = self._steps.get((told["run"], told["step"]))
+            if told["state"] == "done" and known:
+                self._done.add(known)
+        changed = {identity for identity, _ in _changed(result)}
+        again = changed & self._done
+        self._done |= changed
+        self._steps |= {(result["run"], step["id"]): one for one, step in lineage.identified(result)}
+        return sorted(f"{name} ({host})" for name, _action, host, _nth in again)
 
 
 def broken(case: Case, fault: Symptom, stack: Stack) -> Any:
@@ -117,16 +165,6 @@ def broken(case: Case, fault: Symptom, stack: Stack) -> Any:
     before = None if fault.damages else case.picture(stack)
     fault.run("fault", stack)
     return case.picture(stack) if fault.damages else before
-
-
-def repeated(killed: Mapping[str, Any], resumed: Mapping[str, Any]) -> list[str]:
-    """Return the steps that `killed` had done, as its record or its hosts say, and `resumed` did again."""
-    done = {identity for identity, step in lineage.identified(killed) if step["status"] == "changed"}
-    ids = {step["id"]: identity for identity, step in lineage.identified(killed)}
-    told = resumed.get("reconciled") or ()
-    done |= {ids[t["step"]] for t in told if t["state"] == "done" and t["step"] in ids}
-    again = {identity for identity, step in lineage.identified(resumed) if step["status"] == "changed"}
-    return sorted(f"{name} ({host})" for name, _action, host, _nth in done & again)
 
 
 class Watch:

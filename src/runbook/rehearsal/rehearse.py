@@ -8,8 +8,9 @@ prove nothing. What belongs to one runbook is asked of its case (`cases/base.py`
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +24,9 @@ from runbook import runner
 from runbook.rehearsal import cases, isolation
 from runbook.rehearsal.act import Act
 from runbook.rehearsal.cases.base import Case, Symptom
-from runbook.rehearsal.kills import Killer, points
+from runbook.rehearsal.kills import Killer, Point, points, turns
 from runbook.rehearsal.runs import Runs, quiet
-from runbook.rehearsal.score import Score, Stage, machine
+from runbook.rehearsal.score import Kill, Score, Stage, machine
 from runbook.rehearsal.stages import StageFailedError, Stages, must
 from runbook.rehearsal.wanted import Wanted
 
@@ -89,14 +90,22 @@ def _abort_each(act: Act, applied: Mapping[str, Any]) -> None:
     wanted, score = act.wanted, act.score
     killer = Killer(act.runs, type(act.case), act.fault, wanted.stack)
     score.nothing_left = score.resumed_repeats_nothing = True
-    for point in points(applied, wanted.kill_at):
-        with act.stages.stage(f"killed {point.when}: {point.identity[0]}") as told:
-            done = killer.kill(point)
-            score.kills.append(done)
-            score.nothing_left &= done.lock_free and not done.left
-            score.resumed_repeats_nothing &= done.good
-            must(not done.left, f"left after the kill: {'; '.join(done.left)}")
-            must(done.lock_free or bool(done.problem), "the lock is still held")
-            must(not done.repeated, f"the resumed run repeated: {', '.join(done.repeated)}")
-            must(not done.problem, done.problem)
-            told(f"nothing left and the lock free after {done.freed_after_s:.1f} s; resumed, {done.resumed}")
+    # What belongs together shares a stand-in.
+    for together in [turns(applied)] if wanted.in_turn else [[point] for point in points(applied)]:
+        with contextlib.closing(killer.kill(together)) as kills:
+            for point in together:
+                _killed(act, point, kills)
+
+
+def _killed(act: Act, point: Point, kills: Iterator[Kill]) -> None:
+    score = act.score
+    with act.stages.stage(f"killed {point.when}: {point.identity[0]}") as told:
+        done = next(kills)
+        score.kills.append(done)
+        score.nothing_left = bool(score.nothing_left) and done.lock_free and not done.left
+        score.resumed_repeats_nothing = bool(score.resumed_repeats_nothing) and done.good
+        must(not done.left, f"left after the kill: {'; '.join(done.left)}")
+        must(done.lock_free or bool(done.problem), "the lock is still held")
+        must(not done.repeated, f"the resumed run repeated: {', '.join(done.repeated)}")
+        must(not done.problem, done.problem)
+        told(f"nothing left and the lock free after {done.freed_after_s:.1f} s; resumed, {done.resumed}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from runbook.project import Project
-from runbook.rehearsal import kills, stack
+from runbook.rehearsal import stack
 from runbook.rehearsal.score import TARGET_S
 
 
@@ -17,8 +17,9 @@ class Wanted:
     `fault`: "" for the default of the runbook's case. `target_s`: seconds from the alarm to verified that the
     system promises. `control`: first prove that the runbook finds nothing to do on a healthy stand-in, and
     that it is not verified without its changes. `undo`: take back whatever can be taken back, also where the
-    fault does not ask for it. `abort_each`: kill runs at each changing step and resume them; `kill_at`: which
-    of kills.WHEN. `standing`: the stack.json of a stand-in that is up already, and stays; else one is made.
+    fault does not ask for it. `abort_each`: kill runs at each changing step and resume them; `in_turn`:
+    all on one stand-in, each the run that resumes the one before it. `standing`: the stack.json of a stand-in
+    that is up already, and stays; else one is made.
     """
 
     project: Project
@@ -31,5 +32,5 @@ class Wanted:
     control: bool = False
     undo: bool = False
     abort_each: bool = False
-    kill_at: tuple[str, ...] = kills.WHEN
+    in_turn: bool = False
     standing: Path | None = None

@@ -31,17 +31,32 @@ def test_a_run_is_killed_before_the_first_and_in_and_after_each_step_that_change
         ("Two", "middle", 1.5),
         ("Two", "after", 0.0),
     ]
-    less = [(point.identity[0], point.when) for point in kills.points({"steps": steps}, ("after",))]
-    assert less == [("One", "after"), ("Two", "after")]
+    in_turn = [(point.identity[0], point.when) for point in kills.turns({"steps": steps})]
+    assert in_turn == [("One", "middle"), ("Two", "middle"), ("Two", "after")]
+
+
+def _run(run: str, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"run": run, "steps": list(steps), **more}
 
 
 def test_what_was_recorded_or_found_out_as_done_must_not_be_done_again() -> None:
-    killed = {"steps": [_step("One"), _step("Two", "started", "2@h"), _step("Three", "started", "3@h")]}
-    told = [{"step": "2@h", "state": "done"}, {"step": "3@h", "state": "not_done"}]
-    resumed = {"steps": [_step("One"), _step("Two"), _step("Three")], "reconciled": told}
-    assert kills.repeated(killed, resumed) == ["One (h)", "Two (h)"]
-    skipped = {"steps": [_step("One", "skipped"), _step("Two", "skipped"), _step("Three")]}
-    assert kills.repeated(killed, skipped) == []
+    killed = _run("a", _step("One"), _step("Two", "started", "2@h"), _step("Three", "started", "3@h"))
+    told = [{"run": "a", "step": "2@h", "state": "done"}, {"run": "a", "step": "3@h", "state": "not_done"}]
+    whole, none = kills.Family(), kills.Family()
+    assert whole.repeated(killed) == none.repeated(killed) == []
+    again = _run("b", _step("One"), _step("Two"), _step("Three"), reconciled=told)
+    assert whole.repeated(again) == ["One (h)", "Two (h)"]
+    assert none.repeated(_run("b", _step("One", "skipped"), _step("Two", "skipped"), _step("Three"))) == []
+
+
+def test_a_run_that_resumes_a_resumed_one_must_not_do_what_any_of_them_did() -> None:
+    family = kills.Family()
+    family.repeated(_run("a", _step("One", "started")))
+    assert family.repeated(_run("b", _step("One"), _step("Two", "started", "2@h"))) == []
+    told = [{"run": "b", "step": "2@h", "state": "done"}]
+    third = _run("c", _step("One"), _step("Two", "skipped", "2@h"), _step("Three", "changed", "3@h"))
+    assert family.repeated(third | {"reconciled": told}) == ["One (h)"]
+    assert family.repeated(_run("d", _step("Two"), _step("Three", "skipped"))) == ["Two (h)"]
 
 
 @pytest.mark.parametrize(
