@@ -9,13 +9,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.oncall.runbooks.plugins.action import cdn_failover, cdn_health
+from ansible_collections.oncall.runbooks.plugins.action import cdn_failover, cdn_failover_info, cdn_health
 from edge_servers import Act, AdminApi
 
 from runbook.rehearsal.vendors.base import VendorServer
 from runbook.rehearsal.vendors.cloudflare import Cloudflare
 
-PLUGINS = {"cdn_failover": cdn_failover.ActionModule, "cdn_health": cdn_health.ActionModule}
+PLUGINS = {
+    "cdn_failover": cdn_failover.ActionModule,
+    "cdn_failover_info": cdn_failover_info.ActionModule,
+    "cdn_health": cdn_health.ActionModule,
+}
 
 
 @pytest.fixture(autouse=True)

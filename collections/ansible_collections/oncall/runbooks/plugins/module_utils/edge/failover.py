@@ -157,17 +157,18 @@ def _predicted(
         "diff": {"before": _text(state.settings), "after": _text(wanted)},
     }
     if changed:
-        result["undo"] = _undo(provider, state)
+        result["undo"] = _undo(provider, state, wanted)
     return result
 
 
-def _undo(provider: EdgeProvider, state: EdgeState) -> Dict[str, Any]:
+def _undo(provider: EdgeProvider, state: EdgeState, wanted: Settings) -> Dict[str, Any]:
     return {
         "summary": "Send the traffic of %s to %s again." % (provider.place, state.active or "where it went"),
         "reversible": True,
         "role": _WAY_BACK,
         "entry_point": "failback",
-        "args": {"before": {"active": state.active, "settings": state.settings}},
+        # `wanted` is for whoever has to find out whether a switch that was cut off came to its end.
+        "args": {"before": {"active": state.active, "settings": state.settings}, "wanted": wanted},
     }
 
 
