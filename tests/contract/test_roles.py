@@ -40,6 +40,7 @@ EFFECTS = {
     # It leaves a test message that is done, as a login leaves a session.
     "oncall.runbooks.job_probe": None,
     "oncall.runbooks.job_lock_release": "change",
+    "oncall.runbooks.job_beat": "change",
     "oncall.runbooks.dead_letter_replay": "change",
     "ansible.builtin.assert": None,
     "ansible.builtin.stat": None,
@@ -63,6 +64,7 @@ EFFECTS = {
     "oncall.runbooks.redis_save": "change",
     "oncall.runbooks.redis_repair": "change",
     "oncall.runbooks.service_settings": "change",
+    "oncall.runbooks.pg_backup_r2": "change",
     "oncall.runbooks.pg_restore_r2": "change",
     "oncall.runbooks.pg_restore_r2_info": None,
     "oncall.runbooks.token_revoke": "change",

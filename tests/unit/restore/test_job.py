@@ -48,7 +48,7 @@ def start(options: RestoreOptions, make: Callable[[], Iterator[ev.Event]] = smal
             assert self._urls.get("daily/x.sql.gz").endswith("Signature=canary-signature")
             return super().header()
 
-    return job.detach(options, lambda urls, progress: WithUrl(urls))
+    return job.detach(options, job.restoring(options, lambda urls, progress: WithUrl(urls)))
 
 
 def drive(started: dict[str, Any], progress: Path | None = None, **more: Any) -> dict[str, Any]:
@@ -354,7 +354,7 @@ def test_a_url_that_is_wanted_is_sent_again(options: RestoreOptions) -> None:
             assert self._urls.get("daily/x.sql.gz", stale=first) != first
             return super().header()
 
-    started = job.detach(options, lambda urls, progress: Expired(urls))
+    started = job.detach(options, job.restoring(options, lambda urls, progress: Expired(urls)))
     result = Driver(shell, started, sign, renew_every=60, progress=ProgressFile("", "", "")).follow()
     assert result.get("failed") is None, result
     assert len(sent) >= 2

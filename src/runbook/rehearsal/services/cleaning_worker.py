@@ -2,7 +2,8 @@
 
 What a job has to send goes to the provider that the settings name; a refusal makes it a dead letter.
 Its owner's name in the lock is the name of the session that it keeps open as long as it lives. A fault
-{"stuck": true} makes it keep the lock and do nothing, {"fails": text} makes every message a dead letter.
+{"stuck": true} makes it keep the lock and do nothing, {"fails": text} makes every message a dead letter,
+{"no_backup": true} makes its backup job fail. That job only reports here: what it uploads is there already.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ _LOCK = """
 UPDATE public.locks SET owner = $1, beat_at = clock_timestamp()
 WHERE name = 'scheduler' AND (owner IS NULL OR owner = $1) RETURNING owner"""
 _LET_GO = "UPDATE public.locks SET owner = NULL WHERE owner = $1"
-_BEAT = "UPDATE public.job_heartbeats SET beat_at = clock_timestamp()"
+_BEAT = "UPDATE public.job_heartbeats SET beat_at = clock_timestamp() WHERE job <> 'backup'"
+_BACKUP = """
+UPDATE public.job_heartbeats SET beat_at = clock_timestamp() WHERE job = 'backup'
+AND EXISTS (SELECT 1 FROM public.locks WHERE name = 'backup' AND owner IS NULL)"""
 _TAKE = """
 UPDATE public.jobs SET taken_at = clock_timestamp() WHERE id = (
   SELECT id FROM public.jobs WHERE done_at IS NULL AND NOT kind = ANY(string_to_array($1, ','))
@@ -88,6 +92,8 @@ class CleaningWorker(Service):
             self._say("waiting for the scheduler lock")
             return
         session.query(_BEAT)
+        if not self.fault.get("no_backup"):
+            session.query(_BACKUP)
         paused = ",".join(_CHANNELS) if self.env.get("NOTIFICATIONS_PAUSED") == "true" else ""
         while taken := session.query(_TAKE, paused):
             number, kind, _payload, key = taken[0]

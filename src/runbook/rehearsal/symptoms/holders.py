@@ -21,7 +21,12 @@ _HELD = b"held"
 
 def lock(table: str) -> Action:
     """Return what locks a table against every writer, as a migration that hangs does; it can be read."""
-    return lambda stack: _hold(stack, "locks", table)
+    return lambda stack: _hold(stack, "locks", f"{table} IN SHARE ROW EXCLUSIVE MODE")
+
+
+def lock_out(table: str) -> Action:
+    """Return what locks a table against everybody, those who only read it, too."""
+    return lambda stack: _hold(stack, "locks", f"{table} IN ACCESS EXCLUSIVE MODE")
 
 
 def unlock(stack: Stack) -> None:
@@ -84,9 +89,9 @@ def _listening(port: int) -> contextlib.AbstractContextManager[object]:
     return socket.create_server(("127.0.0.1", port))
 
 
-def _locked(stack: Stack, table: str) -> contextlib.AbstractContextManager[object]:
+def _locked(stack: Stack, how: str) -> contextlib.AbstractContextManager[object]:
     connection = stack.server().connect(stack.facts["postgres"]["database"])
-    connection.cursor().execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+    connection.cursor().execute(f"LOCK TABLE {how}")
     return contextlib.closing(connection)
 
 

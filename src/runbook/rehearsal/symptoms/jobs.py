@@ -26,12 +26,44 @@ def silence(stack: Stack) -> None:
 
 def leave_lock(stack: Stack) -> None:
     """Let a scheduler that is long gone hold the lock."""
-    held = "UPDATE public.locks SET owner = %s, beat_at = now() - interval '1 hour'"
-    _sql(stack, held, _DEAD_OWNER)
+    _held_by_the_dead(stack, "scheduler")
+    silence(stack)
+
+
+def silence_backup(stack: Stack) -> None:
+    """Let the last heartbeat of the backup job be a little older than it may be."""
+    _sql(stack, "UPDATE public.job_heartbeats SET beat_at = now() - interval '27 h' WHERE job = 'backup'")
+
+
+def leave_backup_lock(stack: Stack) -> None:
+    """Let a backup job that is long gone hold its lock."""
+    _held_by_the_dead(stack, "backup")
+    silence_backup(stack)
+
+
+def backup_locked_out(stack: Stack) -> str:
+    """Return who without a session holds the lock of the backup job, "" for nobody."""
+    found = _sql(
+        stack,
+        """
+        SELECT owner FROM public.locks WHERE name = 'backup' AND owner IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE application_name = owner)""",
+    )
+    return str(found[0][0]) if found else ""
+
+
+def backup_beat(stack: Stack) -> str:
+    """Return when the backup job last reported."""
+    (row,) = _sql(stack, "SELECT beat_at::text FROM public.job_heartbeats WHERE job = 'backup'")
+    return str(row[0])
+
+
+def _held_by_the_dead(stack: Stack, name: str) -> None:
+    held = "UPDATE public.locks SET owner = %s, beat_at = now() - interval '1 hour' WHERE name = %s"
+    _sql(stack, held, _DEAD_OWNER, name)
     # The one that lives may have been in the middle of renewing it.
     time.sleep(0.3)
-    _sql(stack, held, _DEAD_OWNER)
-    silence(stack)
+    _sql(stack, held, _DEAD_OWNER, name)
 
 
 def fill_dead_letters(stack: Stack) -> None:

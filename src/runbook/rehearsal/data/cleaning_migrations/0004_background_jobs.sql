@@ -4,7 +4,7 @@ CREATE TABLE public.job_heartbeats (
     beat_at timestamptz NOT NULL DEFAULT now(),
     interval_s integer NOT NULL CHECK (interval_s > 0)
 );
-INSERT INTO public.job_heartbeats (job, interval_s) VALUES ('reminders', 60), ('invoices', 300);
+INSERT INTO public.job_heartbeats (job, interval_s) VALUES ('reminders', 60), ('invoices', 300), ('backup', 86400);
 CREATE TABLE public.jobs (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kind text NOT NULL,
@@ -36,4 +36,4 @@ CREATE TABLE public.locks (
     owner text,
     beat_at timestamptz
 );
-INSERT INTO public.locks (name) VALUES ('scheduler');
+INSERT INTO public.locks (name) VALUES ('scheduler'), ('backup');

@@ -74,7 +74,8 @@ class ActionModule(ControllerAction):
         started = self._module({**_for_target(options), "backup": backup}, task_vars)
         if started.get("failed") or "job" not in started:
             return started
-        signer = Signer(catalog, [part.key for part in chosen.parts], options)
+        copy_to = "%ssafety/%s.dump" % (options["prefix"], options.get("safety_name") or options["run"])
+        signer = Signer(catalog, [part.key for part in chosen.parts], copy_to, options)
         driver = Driver(
             self._low_level_execute_command,
             started["job"],

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A multipart upload whose parts a target sends through presigned URLs: the way of a safety copy.
+"""A multipart upload whose parts a target sends through presigned URLs: the way of a copy to the bucket.
 
 The controller begins, completes and aborts it; nothing of it is visible in the bucket before it is complete.
 """
@@ -39,13 +39,7 @@ class PresignedUpload:
     @classmethod
     def begin(cls, catalog: S3Catalog, key: str, metadata: Mapping[str, str]) -> "PresignedUpload":
         """Begin an upload to `key`, which must not exist yet, and return it."""
-        if _exists(catalog, key):
-            raise ConflictError(
-                "upload a safety copy",
-                on=key,
-                got="there is an object of this name already",
-                next_step="choose another name; nothing was changed",
-            )
+        refuse_existing(catalog, key)
         upload = cls(catalog, key, "")
         place = {"Bucket": catalog.settings.bucket, "Key": key}
         try:
@@ -75,6 +69,7 @@ class PresignedUpload:
                 got="parts are missing (there are %s)" % ", ".join(str(n) for n in sorted(etags)),
                 next_step="upload it again; nothing was changed",
             )
+        refuse_existing(self.catalog, self.key)  # somebody else's, made meanwhile, would be lost
         try:
             self._client.complete_multipart_upload(**self._place(), MultipartUpload={"Parts": parts})
         except Exception as error:
@@ -83,7 +78,7 @@ class PresignedUpload:
         facts = self.catalog.head(self.key)
         if facts.size != size:
             raise VerificationError(
-                "verify the safety copy",
+                "verify the copy",
                 on=self.key,
                 got="the store holds %d bytes, %d were sent" % (facts.size, size),
                 next_step="do not rely on this copy; delete it and start again",
@@ -106,6 +101,17 @@ class PresignedUpload:
         settings = self.catalog.settings
         on = "%s/%s" % (settings.bucket, self.key)
         return explain(error, tried, on, settings.secrets)
+
+
+def refuse_existing(catalog: S3Catalog, key: str) -> None:
+    """Raise ConflictError when there is an object of this name: nothing is ever written over another."""
+    if _exists(catalog, key):
+        raise ConflictError(
+            "upload a copy",
+            on=key,
+            got="there is an object of this name already",
+            next_step="choose another name; nothing was changed",
+        )
 
 
 def _exists(catalog: S3Catalog, key: str) -> bool:

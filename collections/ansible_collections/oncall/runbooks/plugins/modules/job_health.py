@@ -44,6 +44,24 @@ options:
     type: list
     elements: str
     default: []
+  subject:
+    description: First word of the checks of heartbeats and locks, so that those of one job can be told from the others'.
+    type: str
+    default: job
+  names:
+    description: Only heartbeats and locks of these names. Empty means all.
+    type: list
+    elements: str
+    default: []
+  except_names:
+    description: Not the heartbeats and locks of these names, such as those that another runbook looks at.
+    type: list
+    elements: str
+    default: []
+  max_age_s:
+    description: Seconds after which a heartbeat is stale, whatever its interval is; V(0) means O(stale_factor) of its interval.
+    type: float
+    default: 0
   channels:
     description: Channels of messages that are measured by themselves, by the kinds of their jobs.
     type: list
@@ -90,8 +108,8 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: The checks C(job_heartbeat) (one for each job), C(job_queue), C(job_dead_letters), C(job_lock) (one for each lock that is held),
-    and of each channel C(notification_failures) and C(notification_queue).
+  description: The checks C(job_heartbeat) (one for each job), C(job_queue), C(job_dead_letters), C(job_lock) (one for each lock that is held; with
+    another O(subject) C(job) is that word), and of each channel C(notification_failures) and C(notification_queue).
   returned: always
   type: list
   elements: dict

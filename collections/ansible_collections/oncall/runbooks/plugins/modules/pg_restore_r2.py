@@ -266,7 +266,7 @@ def run(params: Dict[str, Any], check_mode: bool) -> Dict[str, Any]:
     if params["state"] == "released":
         return job_undo.release(options)
     made = job_source.maker(options, params["backup"])
-    return {"changed": False, "job": job.detach(options, made)}
+    return {"changed": False, "job": job.detach(options, job.restoring(options, made))}
 
 
 def argument_spec() -> Dict[str, Any]:

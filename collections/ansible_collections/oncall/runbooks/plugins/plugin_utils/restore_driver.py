@@ -77,9 +77,11 @@ class Driver:
         *,
         renew_every: float,
         progress: ProgressFile,
+        what: str = "restore",
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._what = what
         self._execute, self._sign, self._progress = execute, sign, progress
         self._folder, self._pid = str(job["folder"]), int(job["pid"])
         self._renew_every, self._clock, self._sleep = renew_every, clock, sleep
@@ -123,13 +125,13 @@ class Driver:
                 self._take(look, now)
             elif now - answered > _GIVE_UP:
                 raise UnreachableError(
-                    "follow the restore",
+                    "follow the %s" % self._what,
                     got="the target did not answer for %g s" % _GIVE_UP,
                     next_step="the job there ends itself and cleans up; see whether the host can be reached",
                 )
             if timeout and now - began > timeout + _GRACE:
                 raise OncallError(
-                    "restore within %g s" % timeout,
+                    "end the %s within %g s" % (self._what, timeout),
                     got="it was not done, and the job did not end by itself",
                     next_step="see left_unchanged in the result, then run it again with a larger timeout",
                     kind="timeout",
@@ -139,10 +141,11 @@ class Driver:
     def _take(self, look: Dict[str, Any], now: float) -> None:
         if not look["alive"]:
             raise OncallError(
-                "follow the restore",
+                "follow the %s" % self._what,
                 on="process %d" % self._pid,
                 got="it was killed before it could say why",
-                next_step="run the restore again: it removes what is left, and takes up what is whole",
+                next_step="run the %s again: it removes what is left, and takes up what is whole"
+                % self._what,
                 kind="job_killed",
             )
         state = look.get("progress") or {}

@@ -72,13 +72,20 @@ def holders(session: Any, place: Lock) -> List[Holder]:
     return [Holder(*row) for row in pg.rows(session, composed(_HOLDERS, place))]
 
 
-def findings(session: Any, place: Lock, dead_after_s: float) -> List[Dict[str, Any]]:
-    """Return one finding for each lock that is held, or one that says that none is."""
-    made = [_finding(holder, dead_after_s) for holder in holders(session, place)]
-    return made or [finding("job_lock", "ok", "No lock is held.", observed={"held": 0})]
+def is_meant(name: str, params: Mapping[str, Any]) -> bool:
+    """Whether the job or lock of this name is to be measured: all are, unless some are named."""
+    return (not params["names"] or name in params["names"]) and name not in params["except_names"]
 
 
-def _finding(holder: Holder, dead_after_s: float) -> Dict[str, Any]:
+def findings(session: Any, place: Lock, params: Mapping[str, Any]) -> List[Dict[str, Any]]:
+    """Return one finding for each lock that is meant and held, or one that says that none is."""
+    check = "%s_lock" % params["subject"]
+    held = [holder for holder in holders(session, place) if is_meant(holder.lock, params)]
+    made = [_finding(check, holder, params["dead_after_s"]) for holder in held]
+    return made or [finding(check, "ok", "No lock is held.", observed={"held": 0})]
+
+
+def _finding(check: str, holder: Holder, dead_after_s: float) -> Dict[str, Any]:
     alive = holder.lives(dead_after_s)
     observed = {"lock": holder.lock, "owner": holder.owner, "age_s": holder.age, "sessions": holder.sessions}
     observed["owner_dead"] = not alive
@@ -89,7 +96,7 @@ def _finding(holder: Holder, dead_after_s: float) -> Dict[str, Any]:
             holder.lock,
             holder.age or 0,
         )
-    return finding("job_lock", "ok" if alive else "fail", text, observed=observed, expected="a living owner")
+    return finding(check, "ok" if alive else "fail", text, observed=observed, expected="a living owner")
 
 
 def release(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:

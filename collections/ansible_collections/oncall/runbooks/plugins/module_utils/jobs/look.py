@@ -76,7 +76,7 @@ def _measures(tables: Tables, params: Mapping[str, Any]) -> Dict[str, Callable[[
     made: Dict[str, Callable[[Any], List[Finding]]] = {}
     heartbeats, queue, dead, lock = tables.heartbeats, tables.queue, tables.dead_letters, tables.lock
     if heartbeats:
-        made["job_heartbeat"] = lambda session: _heartbeats(session, heartbeats, params["stale_factor"])
+        made["%s_heartbeat" % params["subject"]] = lambda session: _heartbeats(session, heartbeats, params)
     if queue:
         made["job_queue"] = lambda session: [_queue(session, queue, params["max_wait_s"])]
     if dead:
@@ -86,7 +86,7 @@ def _measures(tables: Tables, params: Mapping[str, Any]) -> Dict[str, Callable[[
             look_at = partial(_channel, dead=dead, queue=queue, channel=channel, params=params)
             made["notification_failures of %s" % channel["name"]] = look_at
     if lock:
-        made["job_lock"] = lambda session: job_lock.findings(session, lock, params["dead_after_s"])
+        made["%s_lock" % params["subject"]] = lambda session: job_lock.findings(session, lock, params)
     return made
 
 
@@ -132,28 +132,35 @@ def _channel(
     return [failures, waits]
 
 
-def _heartbeats(session: Any, place: Heartbeats, factor: float) -> List[Finding]:
+def _heartbeats(session: Any, place: Heartbeats, params: Mapping[str, Any]) -> List[Finding]:
     place.check(session)
-    rows = pg.rows(session, composed(_HEARTBEATS, place))
-    found = [_heartbeat(job, age, interval, factor) for job, age, interval in rows]
+    rows = [
+        row for row in pg.rows(session, composed(_HEARTBEATS, place)) if job_lock.is_meant(row[0], params)
+    ]
+    found = [_heartbeat(row[0], row[1], row[2], params) for row in rows]
     if not found:
-        text = "%s is empty: no job has ever reported" % place.place
-        found.append(finding("job_heartbeat", "fail", text, observed={"jobs": 0}))
+        which = ", ".join(params["names"]) or "any job"
+        text = "%s has no row of %s: it has never reported" % (place.place, which)
+        found.append(finding("%s_heartbeat" % params["subject"], "fail", text, observed={"jobs": 0}))
     return found
 
 
-def _heartbeat(job: str, age: Optional[float], interval: Optional[float], factor: float) -> Finding:
+def _heartbeat(
+    job: str, age: Optional[float], interval: Optional[float], params: Mapping[str, Any]
+) -> Finding:
+    check = "%s_heartbeat" % params["subject"]
     observed = {"job": job, "age_s": age, "interval_s": interval}
     if age is None or not interval:
         text = "%s has no time or no interval in its heartbeat" % job
-        return finding("job_heartbeat", "unknown", text, observed=observed)
-    late = age > factor * interval
+        return finding(check, "unknown", text, observed=observed)
+    limit = params["max_age_s"] or params["stale_factor"] * interval
+    late = age > limit
     text = "%s reported %s ago; it runs every %s." % (job, span(age), span(interval))
-    expected = "at most %s" % span(factor * interval)
+    expected = "at most %s" % span(limit)
     if age < -interval:
         # A heartbeat from the future never goes stale: the clock that wrote it is wrong.
         text, late = "%s reported %s in the future: its clock is wrong." % (job, span(-age)), True
-    return finding("job_heartbeat", "fail" if late else "ok", text, observed=observed, expected=expected)
+    return finding(check, "fail" if late else "ok", text, observed=observed, expected=expected)
 
 
 def _queue(session: Any, place: Queue, max_wait_s: float) -> Finding:
@@ -198,6 +205,10 @@ def health_spec() -> Dict[str, Any]:
         "max_dead": {"type": "int", "default": 10},
         "dead_after_s": {"type": "float", "default": 120},
         "checks": {"type": "list", "elements": "str", "default": []},
+        "subject": {"type": "str", "default": "job"},
+        "names": {"type": "list", "elements": "str", "default": []},
+        "except_names": {"type": "list", "elements": "str", "default": []},
+        "max_age_s": {"type": "float", "default": 0},
         "channels": {"type": "list", "elements": "dict", "default": [], "options": channel},
         "window_s": {"type": "float", "default": 900},
         "max_failure_ratio": {"type": "float", "default": 0.05},

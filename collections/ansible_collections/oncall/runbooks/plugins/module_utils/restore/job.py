@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The detached process that restores: it outlives the module call, but not its controller."""
+"""The detached process that restores or backs up: it outlives the module call, but not its controller."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 import traceback
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Protocol
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
@@ -22,8 +22,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.control im
     Watcher,
     scrub,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_copy import DatabaseCopy
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_restore import Restore, Source
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_safety_copy import SafetyCopy
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_source import tools_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
@@ -35,24 +35,63 @@ _COLLECT_WITHIN = 3.0  # seconds for the controller to see a result that was wri
 MakeSource = Callable[[UrlBook, Progress], Source]
 
 
+class Work(Protocol):
+    """What a job does; `stop` may be called from another thread at any time.
+
+    what: what it does, as its errors say it ("restore roost_prod"). again: what holds after an abort, and
+    what to do next. in_switch: an abort waits now. cleaning: a clean-up that began is not interrupted.
+    left_behind: what a failure could not clean up, for the operator.
+    """
+
+    what: str
+    again: str
+    in_switch: bool
+    cleaning: bool
+    left_behind: str
+
+    def run(self) -> Dict[str, Any]:
+        """Do it and return the module's result; raises OncallError."""
+
+    def stop(self) -> None:
+        """Cancel everything that works for it."""
+
+    def forbid_switch(self) -> bool:
+        """From now on no switch begins; False when one has begun, which takes a fraction of a second."""
+
+    def left_unchanged(self) -> bool:
+        """Whether what it is about is what it was."""
+
+
+# Its third argument returns once the controller is heard, which still wants this.
+MakeWork = Callable[[UrlBook, Progress, Callable[[], None]], Work]
+
+
+def restoring(options: RestoreOptions, make_source: MakeSource) -> MakeWork:
+    """Return what makes the work of a restore once the job has its process."""
+
+    def make(urls: UrlBook, progress: Progress, hear: Callable[[], None]) -> Work:
+        safety = DatabaseCopy(options, urls, progress, tools_of(options))
+        return Restore(options, make_source(urls, progress), progress, safety, hear)
+
+    return make
+
+
 class Aborted(BaseException):
     """Raised in the main thread to stop the job; not an Exception, so that nothing swallows it."""
 
 
 class Job:
-    """Runs one restore in this process and writes its result into the folder."""
+    """Does one work in this process and writes its result into the folder."""
 
-    def __init__(self, options: RestoreOptions, folder: JobFolder, make_source: MakeSource) -> None:
+    def __init__(self, options: RestoreOptions, folder: JobFolder, make_work: MakeWork) -> None:
         self._options, self._folder = options, folder
         self._urls, self._progress = UrlBook(), Progress()
-        safety = SafetyCopy(options, self._urls, self._progress, tools_of(options))
-        source = make_source(self._urls, self._progress)
-        self._restore = Restore(options, source, self._progress, safety, self._hear_controller)
+        self._work = make_work(self._urls, self._progress, self._hear_controller)
         self._reason, self._kind = "", "aborted"
         self._ended = False
 
     def run(self) -> Dict[str, Any]:
-        """Restore; return the result that was also written. Never raises."""
+        """Work; return the result that was also written. Never raises."""
         wake, wake_write = os.pipe()
         os.set_blocking(wake_write, False)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -76,7 +115,7 @@ class Job:
 
     def _guarded(self) -> Dict[str, Any]:
         try:
-            return self._restore.run()
+            return self._work.run()
         except Aborted:
             return self._failure(self._aborted())
         except OncallError as error:
@@ -94,7 +133,7 @@ class Job:
             )
             return self._failure(
                 OncallError(
-                    "restore %s" % self._options.database,
+                    self._work.what,
                     got=got,
                     next_step="see left_unchanged in the result, and report this as a defect",
                     kind="defect",
@@ -103,12 +142,12 @@ class Job:
 
     def _failure(self, error: OncallError) -> Dict[str, Any]:
         said = {name: scrub(str(text)) for name, text in error.as_dict().items()}
-        left = [scrub(self._restore.left_behind)] if self._restore.left_behind else []
+        left = [scrub(self._work.left_behind)] if self._work.left_behind else []
         return {
             "warnings": left,
             "failed": True,
             "changed": False,
-            "left_unchanged": self._restore.left_unchanged(),
+            "left_unchanged": self._work.left_unchanged(),
             "msg": scrub(error.message),
             "error": said,
             "phase": self._progress.phase,
@@ -117,22 +156,22 @@ class Job:
 
     def _aborted(self) -> OncallError:
         return OncallError(
-            "finish the restore of %s" % self._options.database,
+            self._work.what,
             on="phase %s" % self._progress.phase,
             got=self._reason or "it was stopped",
-            next_step="the live database is untouched and what was made is removed; run the restore again",
+            next_step=self._work.again,
             kind=self._kind,
         )
 
     def _abort(self, reason: str, kind: str = "aborted") -> None:
         """Called by the watcher: end what blocks, then interrupt the main thread."""
-        if self._ended or not self._restore.forbid_switch():
+        if self._ended or not self._work.forbid_switch():
             return
         self._reason, self._kind = reason, kind
         threading.Thread(target=self._insist, name="oncall-insist", daemon=True).start()
         # The signal first: what stop() wakes has to find it, not an error that would begin the clean-up.
         os.kill(os.getpid(), signal.SIGTERM)
-        self._restore.stop()
+        self._work.stop()
 
     def _hear_controller(self) -> None:
         """Wait for a sign of life: what nobody waits for any more must not be put in service.
@@ -147,9 +186,9 @@ class Job:
     def _insist(self) -> None:
         """End this process by force when an abort did not: a call that hangs hears no signal."""
         time.sleep(_END_WITHIN)
-        if self._ended or self._restore.in_switch:
+        if self._ended or self._work.in_switch:
             return
-        self._restore.left_behind = "what was made could not be removed; the next restore removes it"
+        self._work.left_behind = "what was made could not be removed; the next run removes it"
         self._folder.write("result.json", self._failure(self._aborted()))
         time.sleep(_COLLECT_WITHIN)
         self._folder.remove()
@@ -157,7 +196,7 @@ class Job:
 
     def _interrupted(self, _number: int, _frame: Optional[Any]) -> None:
         # The first signal only wakes the watcher, which cancels what blocks and sends the one that counts.
-        if self._reason and not self._ended and not self._restore.cleaning:
+        if self._reason and not self._ended and not self._work.cleaning:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             raise Aborted
 
@@ -169,12 +208,12 @@ def database_error(error: Any) -> OncallError:
     return OncallError(
         "work with the server",
         got=got,
-        next_step="see whether the server runs and read the end of its log, then run the restore again",
+        next_step="see whether the server runs and read the end of its log, then run it again",
         kind=kind,
     )
 
 
-def detach(options: RestoreOptions, make_source: MakeSource) -> Dict[str, Any]:
+def detach(options: RestoreOptions, make_work: MakeWork) -> Dict[str, Any]:
     """Start the job in a session of its own and return `{"folder", "pid"}` at once.
 
     Everything the job needs is imported by now: the archive that this code came in is gone when the module
@@ -183,14 +222,14 @@ def detach(options: RestoreOptions, make_source: MakeSource) -> Dict[str, Any]:
     folder = JobFolder.create()
     child = os.fork()
     if child == 0:
-        _become_job(options, folder, make_source)
+        _become_job(options, folder, make_work)
     os.waitpid(child, 0)
     with open(folder.file("pid")) as stream:
         pid = int(stream.read())
     return {"folder": folder.path, "pid": pid}
 
 
-def _become_job(options: RestoreOptions, folder: JobFolder, make_source: MakeSource) -> None:
+def _become_job(options: RestoreOptions, folder: JobFolder, make_work: MakeWork) -> None:
     """In the child: leave the module's session, terminal and pipes, fork again, work, and never return."""
     try:
         os.setsid()
@@ -202,7 +241,7 @@ def _become_job(options: RestoreOptions, folder: JobFolder, make_source: MakeSou
         _leave_pipes()
         _leave_environment()
         os.chdir("/")
-        Job(options, folder, make_source).run()
+        Job(options, folder, make_work).run()
         _await_collection(folder, options.lease)
     finally:
         folder.remove()

@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""One restore per database at a time: a lock in the server itself, gone with the session that holds it."""
+"""One restore (or backup) per database at a time: a lock in the server itself, gone with its session."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
 """
 
 
-def lock_key(database: str) -> int:
-    """Return the advisory lock's number for restores of `database` (a signed 64 bit integer)."""
-    digest = hashlib.sha256(("oncall_runbooks.restore:" + database).encode()).digest()
+def lock_key(database: str, what: str = "restore") -> int:
+    """Return the advisory lock's number for restores (or backups) of `database`: a signed 64 bit integer."""
+    digest = hashlib.sha256(("oncall_runbooks.%s:%s" % (what, database)).encode()).digest()
     return int.from_bytes(digest[:8], "big", signed=True)
 
 
-def acquire(connection: Any, database: str) -> None:
+def acquire(connection: Any, database: str, what: str = "restore") -> None:
     """Take the lock for as long as `connection` lives; raise ConflictError that names who has it."""
-    key = lock_key(database)
+    key = lock_key(database, what)
     deadline = time.monotonic() + _ENDING
     while True:
         if pg.value(connection, "SELECT pg_try_advisory_lock(%s)", (key,)):
@@ -43,8 +43,8 @@ def acquire(connection: Any, database: str) -> None:
             break
         time.sleep(0.05)
     raise ConflictError(
-        "restore %s" % database,
-        got="another restore of it is running: %s" % _holder(connection, database, key),
+        "%s %s" % ("restore" if what == "restore" else "back up", database),
+        got="another %s of it is running: %s" % (what, _holder(connection, database, key)),
         next_step="wait for it to end, or abort that run",
         kind="locked",
     )

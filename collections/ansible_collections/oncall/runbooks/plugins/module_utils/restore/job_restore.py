@@ -32,7 +32,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.events imp
     Event,
     Skipped,
 )
-from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_safety_copy import SafetyCopy
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_copy import DatabaseCopy
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.load_session import Sessions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.progress import Progress
@@ -69,7 +69,7 @@ class Restore:
         options: RestoreOptions,
         source: Source,
         progress: Progress,
-        safety: Optional[SafetyCopy] = None,
+        safety: Optional[DatabaseCopy] = None,
         hear: Callable[[], None] = lambda: None,
     ) -> None:
         self.options, self.source, self.progress = options, source, progress
@@ -77,6 +77,8 @@ class Restore:
         self._hear = hear  # returns once the controller is heard, which still wants this
         self._deciding = threading.Lock()
         self._forbidden = False
+        self.what = "finish the restore of %s" % options.database
+        self.again = "the live database is untouched and what was made is removed; run the restore again"
         self.in_switch = False
         self.cleaning = False  # a clean-up that began is not interrupted any more
         self.left_behind = ""  # what a failure could not clean up, for the operator

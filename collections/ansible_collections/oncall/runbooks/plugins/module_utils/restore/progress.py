@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Optional
 
-PHASES = ("inspect", "copy-safety", "create", "load", "index", "verify", "switch", "done")
+PHASES = ("inspect", "copy-safety", "copy", "create", "load", "index", "verify", "switch", "done")
 
 
 class Progress:

@@ -1,6 +1,10 @@
 # Copyright: (c) 2026, the oncall.runbooks authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""A fresh copy of the live database in the bucket, proved readable, before anything in place is dropped."""
+"""A fresh copy of the live database in the bucket, proved readable: a backup, or before a restore in place.
+
+Nothing of it is staged on a disk: what pg_dump writes goes to the store part by part, and from there the
+whole copy is read again.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,12 @@ import ssl
 import subprocess
 import threading
 import time
+from dataclasses import dataclass
 from typing import IO, Any, Dict, List, Optional, Tuple
 from urllib.parse import urlsplit
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, VerificationError
+from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import Login
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.control import UrlBook, scrub
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
@@ -33,14 +39,40 @@ UPLOAD = "upload:"
 COMPLETE = UPLOAD + "complete"
 PART_SIZE = 32 * 1024 * 1024  # bytes: the size that the controller's upload is made for
 _ATTEMPTS = 5
-_NEXT = "nothing was dropped; see why, then run the restore again"
 
 
-class SafetyCopy:
+@dataclass(frozen=True)
+class Purpose:
+    """What a copy is made for, as progress and errors say it.
+
+    `lock_wait` is in seconds: how long pg_dump waits for a table that somebody has locked (0: without end).
+    """
+
+    name: str
+    phase: str
+    kind: str
+    next_step: str
+    lock_wait: int = 0
+
+
+SAFETY = Purpose(
+    "a safety copy", "copy-safety", "safety_copy", "nothing was dropped; see why, then run the restore again"
+)
+
+
+class DatabaseCopy:
     """Streams `pg_dump -Fc` of the live database into a multipart upload and reads it back."""
 
-    def __init__(self, options: RestoreOptions, urls: UrlBook, progress: Progress, tools: Tools) -> None:
+    def __init__(
+        self,
+        options: RestoreOptions,
+        urls: UrlBook,
+        progress: Progress,
+        tools: Tools,
+        purpose: Purpose = SAFETY,
+    ) -> None:
         self._options, self._urls, self._progress, self._tools = options, urls, progress, tools
+        self._purpose = purpose
         self._process: Optional["subprocess.Popen[bytes]"] = None
         self._source: Optional[DumpSource] = None
         self._stopped = False
@@ -55,13 +87,13 @@ class SafetyCopy:
 
     def make(self) -> Dict[str, Any]:
         """Make and prove the copy; return its key, size (bytes), SHA-256 and rows. Raises OncallError."""
-        self._progress.enter("copy-safety", "copying the live database to the bucket first")
+        self._progress.enter(self._purpose.phase, "copying the live database to the bucket")
         etags, size, digest = self._upload()
         self._progress.upload = {"etags": etags, "size": size}
         answer = self._urls.get(COMPLETE)  # the controller puts the parts together and says key and ETag
         key, _space, etag = answer.rpartition(" ")
         rows = self._read_back(Part(key, size, etag, sha256=digest))
-        return {"key": key, "size": size, "sha256": digest, "rows": rows}
+        return {"key": key, "size": size, "sha256": digest, "rows": rows, "etag": etag}
 
     def _upload(self) -> Tuple[Dict[str, str], int, str]:
         etags: Dict[str, str] = {}
@@ -89,9 +121,14 @@ class SafetyCopy:
         code = process.wait()
         reader.join()
         if code != 0 or not etags or self._stopped:
-            said = b"".join(errors)[-600:].decode("utf-8", "replace")
-            raise self._failed("pg_dump ended with %d: %s" % (code, said))
+            raise self._failed(self._why(code, b"".join(errors)[-600:].decode("utf-8", "replace")))
         return etags, size, digest.hexdigest()
+
+    def _why(self, code: int, said: str) -> str:
+        if self._purpose.lock_wait and "LOCK TABLE" in said and "timeout" in said:
+            waited = "somebody has locked a table for longer than %d s" % self._purpose.lock_wait
+            return "%s (see pg_locks for who): %s" % (waited, said)
+        return "pg_dump ended with %d: %s" % (code, said)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         login, tools = self._options.login, self._tools
@@ -102,7 +139,9 @@ class SafetyCopy:
         if not tools.prefix:  # inside a container the server's own socket is the way in
             command += ["--host", login.unix_socket or login.host] if login.unix_socket or login.host else []
             command += ["--port", str(login.port or 5432)]
-        command += ["--dbname", _connection_string(self._options.database, login.ssl_mode, login.ca_cert)]
+        if self._purpose.lock_wait:
+            command.append("--lock-wait-timeout=%d" % (self._purpose.lock_wait * 1000))
+        command += ["--dbname", _connection_string(self._options.database, login)]
         environment, secret = dict(os.environ), _password_file(login.password)
         if secret is not None and not tools.prefix:
             environment["PGPASSFILE"] = "/proc/self/fd/%d" % secret
@@ -136,7 +175,7 @@ class SafetyCopy:
 
     def _read_back(self, part: Part) -> int:
         """Read the whole copy from the bucket: only an archive whose end was reached is one to rely on."""
-        self._progress.note = "reading the safety copy back"
+        self._progress.note = "reading the whole copy back from the bucket"
         settings = Settings(stall_timeout=self._options.stall_timeout)
         self._source = DumpSource([part], self._urls.get, self._tools, settings=settings)
         rows, ended = 0, False
@@ -144,15 +183,20 @@ class SafetyCopy:
             rows += event.rows if isinstance(event, ev.CopyEnd) else 0
             ended = ended or isinstance(event, ev.End)
         if not ended:
-            raise VerificationError("read the safety copy back", on=part.key, got="no end", next_step=_NEXT)
+            raise VerificationError(
+                "read %s back" % self._purpose.name,
+                on=part.key,
+                got="no end",
+                next_step=self._purpose.next_step,
+            )
         return rows
 
     def _failed(self, got: str) -> OncallError:
         return OncallError(
-            "make a safety copy of %s" % self._options.database,
+            "make %s of %s" % (self._purpose.name, self._options.database),
             got=" ".join(got.split()),
-            next_step=_NEXT,
-            kind="safety_copy",
+            next_step=self._purpose.next_step,
+            kind=self._purpose.kind,
         )
 
 
@@ -210,7 +254,13 @@ def _password_file(password: str) -> Optional[int]:
     return handle
 
 
-def _connection_string(database: str, ssl_mode: str, ca_cert: str) -> str:
-    said = {"dbname": database, "sslmode": ssl_mode, "sslrootcert": ca_cert}
+def _connection_string(database: str, login: Login) -> str:
+    said = {
+        "dbname": database,
+        "sslmode": login.ssl_mode,
+        "sslrootcert": login.ca_cert,
+        # Whoever looks for sessions of this run finds pg_dump's, too.
+        "application_name": login.application_name,
+    }
     quoted = ["%s='%s'" % (k, v.replace("\\", "\\\\").replace("'", "\\'")) for k, v in said.items() if v]
     return " ".join(quoted)
