@@ -38,6 +38,8 @@ class ActionModule(ControllerAction):
             result = _measured(options)
         except OncallError as error:
             result = {"findings": findings_of_failure(error), "backup": {}, "candidates": []}
+        wanted = options["checks"]
+        result["findings"] = [f for f in result["findings"] if not wanted or f["check"] in wanted]
         for found in result["findings"]:
             found["host"] = str(task_vars.get("inventory_hostname", ""))
         return {"changed": False, **result}

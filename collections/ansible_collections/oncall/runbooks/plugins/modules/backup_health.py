@@ -23,6 +23,12 @@ author:
 extends_documentation_fragment:
   - oncall.runbooks.s3
   - oncall.runbooks.attributes.reads
+options:
+  checks:
+    description: Only these checks. Empty means all.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
