@@ -77,9 +77,14 @@ def is_meant(name: str, params: Mapping[str, Any]) -> bool:
     return (not params["names"] or name in params["names"]) and name not in params["except_names"]
 
 
+def check_of(check: str, params: Mapping[str, Any]) -> str:
+    """Return what a check is called where its subject is another than jobs: backup_lock for job_lock."""
+    return str(params["subject"]) + check[len("job") :]
+
+
 def findings(session: Any, place: Lock, params: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """Return one finding for each lock that is meant and held, or one that says that none is."""
-    check = "%s_lock" % params["subject"]
+    check = check_of("job_lock", params)
     held = [holder for holder in holders(session, place) if is_meant(holder.lock, params)]
     made = [_finding(check, holder, params["dead_after_s"]) for holder in held]
     return made or [finding(check, "ok", "No lock is held.", observed={"held": 0})]

@@ -76,7 +76,9 @@ def _measures(tables: Tables, params: Mapping[str, Any]) -> Dict[str, Callable[[
     made: Dict[str, Callable[[Any], List[Finding]]] = {}
     heartbeats, queue, dead, lock = tables.heartbeats, tables.queue, tables.dead_letters, tables.lock
     if heartbeats:
-        made["%s_heartbeat" % params["subject"]] = lambda session: _heartbeats(session, heartbeats, params)
+        made[job_lock.check_of("job_heartbeat", params)] = lambda session: _heartbeats(
+            session, heartbeats, params
+        )
     if queue:
         made["job_queue"] = lambda session: [_queue(session, queue, params["max_wait_s"])]
     if dead:
@@ -86,7 +88,7 @@ def _measures(tables: Tables, params: Mapping[str, Any]) -> Dict[str, Callable[[
             look_at = partial(_channel, dead=dead, queue=queue, channel=channel, params=params)
             made["notification_failures of %s" % channel["name"]] = look_at
     if lock:
-        made["%s_lock" % params["subject"]] = lambda session: job_lock.findings(session, lock, params)
+        made[job_lock.check_of("job_lock", params)] = lambda session: job_lock.findings(session, lock, params)
     return made
 
 
@@ -141,14 +143,14 @@ def _heartbeats(session: Any, place: Heartbeats, params: Mapping[str, Any]) -> L
     if not found:
         which = ", ".join(params["names"]) or "any job"
         text = "%s has no row of %s: it has never reported" % (place.place, which)
-        found.append(finding("%s_heartbeat" % params["subject"], "fail", text, observed={"jobs": 0}))
+        found.append(finding(job_lock.check_of("job_heartbeat", params), "fail", text, observed={"jobs": 0}))
     return found
 
 
 def _heartbeat(
     job: str, age: Optional[float], interval: Optional[float], params: Mapping[str, Any]
 ) -> Finding:
-    check = "%s_heartbeat" % params["subject"]
+    check = job_lock.check_of("job_heartbeat", params)
     observed = {"job": job, "age_s": age, "interval_s": interval}
     if age is None or not interval:
         text = "%s has no time or no interval in its heartbeat" % job
