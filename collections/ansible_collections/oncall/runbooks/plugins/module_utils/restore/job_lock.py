@@ -14,7 +14,10 @@ from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database_marks as marks
 
-_ENDING = 1.5  # seconds for which the lock of a session that was closed this moment may still be seen
+# Seconds for which the lock of a job that was killed this moment may still be seen: a server that has much to do
+# hears late of it, and whoever starts anew at once must not be refused for that.
+_ENDING = 5.0
+_LOOK_EVERY = 0.05
 
 _HOLDER = """
 SELECT a.application_name, a.usename, coalesce(a.client_addr::text, 'a local socket'),
@@ -41,7 +44,7 @@ def acquire(connection: Any, database: str, what: str = "restore") -> None:
             return
         if time.monotonic() > deadline:
             break
-        time.sleep(0.05)
+        time.sleep(_LOOK_EVERY)
     raise ConflictError(
         "%s %s" % ("restore" if what == "restore" else "back up", database),
         got="another %s of it is running: %s" % (what, _holder(connection, database, key)),
