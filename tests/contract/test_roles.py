@@ -33,6 +33,7 @@ EFFECTS = {
     "oncall.runbooks.service_health": None,
     "oncall.runbooks.backup_health": None,
     "oncall.runbooks.cdn_health": None,
+    "oncall.runbooks.cdn_failover_info": None,
     "oncall.runbooks.billing_reconcile": None,
     "oncall.runbooks.audit_review": None,
     "oncall.runbooks.breach_duties": None,
