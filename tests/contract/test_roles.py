@@ -43,6 +43,8 @@ EFFECTS = {
     "oncall.runbooks.job_lock_release": "change",
     "oncall.runbooks.job_beat": "change",
     "oncall.runbooks.dead_letter_replay": "change",
+    "oncall.runbooks.break_glass_health": None,
+    "oncall.runbooks.break_glass_write": "change",
     "ansible.builtin.assert": None,
     "ansible.builtin.stat": None,
     # It copies to the controller.

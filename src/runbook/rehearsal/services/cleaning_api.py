@@ -28,15 +28,22 @@ _TAKEN = """
 INSERT INTO public.stripe_events (event_id, type) VALUES ($1, $2)
 ON CONFLICT DO NOTHING RETURNING event_id"""
 _PAID = "UPDATE public.payments SET status = 'paid' WHERE stripe_payment_id = $1 AND status = 'open'"
-_START = """
+_MOMENT = "to_char(expires_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+_START = f"""
 INSERT INTO public.break_glass_tokens (token_hash, asked_by, reason, expires_at)
-VALUES ($1::bytea, $2, $3, now() + make_interval(mins => $4::int)) RETURNING expires_at"""
-_GOOD = """
-SELECT 1 FROM public.break_glass_tokens
-WHERE token_hash = $1::bytea AND expires_at > now() AND revoked_at IS NULL"""
+VALUES ($1::bytea, $2, $3, now() + make_interval(mins => $4::int)) RETURNING id, {_MOMENT}"""  # noqa: S608
+_OPEN = f"""
+SELECT id, asked_by, reason, {_MOMENT} FROM public.break_glass_tokens
+WHERE expires_at > now() AND revoked_at IS NULL"""  # noqa: S608
 _REVOKE = """
 UPDATE public.break_glass_tokens SET revoked_at = now()
-WHERE token_hash = $1::bytea AND revoked_at IS NULL RETURNING id"""
+WHERE (token_hash = $1::bytea OR id = $2::bigint) AND revoked_at IS NULL AND expires_at > now()
+RETURNING id"""
+_AUDIT = "INSERT INTO public.admin_audit (who, action, token, detail) VALUES ($1, $2, $3::bigint, $4::jsonb)"
+_BOOKING = "SELECT id, status FROM public.bookings WHERE id = $1::bigint"
+_SET = "UPDATE public.bookings SET status = $2 WHERE id = $1::bigint AND status = $3 RETURNING id"
+# What an administrator may do to a booking: the state that it needs, and the one that it makes.
+_ACTS = {"cancel": ("booked", "cancelled"), "reopen": ("cancelled", "booked")}
 
 
 class CleaningApi(Service):
@@ -56,9 +63,12 @@ class CleaningApi(Service):
             ("POST", "/v1/login", self.login),
             ("GET", "/v1/session", self.session),
             ("POST", "/v1/webhooks/stripe", self.stripe),
+            ("GET", "/v1/admin/break-glass", self.break_glass_open),
             ("POST", "/v1/admin/break-glass/start", self.break_glass),
+            ("GET", "/v1/admin/break-glass/check", self.break_glass_check),
             ("POST", "/v1/admin/break-glass/revoke", self.revoke),
-            ("POST", r"/v1/admin/bookings/(?P<id>\d+)/cancel", self.cancel),
+            ("GET", r"/v1/admin/bookings/(?P<id>\d+)", self.booking),
+            ("POST", r"/v1/admin/bookings/(?P<id>\d+)/(?P<act>cancel|reopen)", self.change_booking),
         ]
 
     def _read_release(self) -> None:
@@ -149,6 +159,14 @@ class CleaningApi(Service):
             session.query(_PAID, _paid(event))
         return Answer(200, {"received": True, "result": "taken"})
 
+    def break_glass_open(self, request: Request) -> Answer:
+        """Answer whether administrators may only read, and which tokens are good; never a token."""
+        self._administrator(request)
+        names = ("id", "asked_by", "reason", "expires_at")
+        rows = self._database.query(_OPEN + " ORDER BY id")
+        told = [dict(zip(names, row, strict=True)) for row in rows]
+        return Answer(200, {"read_only": self._read_only, "open": told})
+
     def break_glass(self, request: Request) -> Answer:
         """Answer a token for emergency writes to an administrator who says why."""
         who = self._administrator(request)
@@ -159,33 +177,65 @@ class CleaningApi(Service):
         if not isinstance(minutes, int) or not 0 < minutes <= _MAX_TTL_MINUTES:
             raise Refused(422, f"ttl_minutes has to be 1 to {_MAX_TTL_MINUTES}")
         token = "canary-bg-" + secrets.token_urlsafe(24)
-        rows = self._database.query(_START, _hash(token), who, reason, minutes)
+        with self._database.transaction() as session:
+            number, until = session.query(_START, _hash(token), who, reason, minutes)[0]
+            detail = json.dumps({"reason": reason, "minutes": minutes})
+            session.query(_AUDIT, who, "break_glass.start", number, detail)
         self.log("WARNING", f"break-glass access for {who}, {minutes} minutes")
-        return Answer(201, {"token": token, "expires_at": rows[0][0]})
+        return Answer(201, {"token": token, "id": number, "expires_at": until})
+
+    def break_glass_check(self, request: Request) -> Answer:
+        """Answer whether the token of the request is good."""
+        return Answer(200, {"id": self._token(request)})
 
     def revoke(self, request: Request) -> Answer:
-        """Make the token of the request void."""
-        self._administrator(request)
-        rows = self._database.query(_REVOKE, _hash(request.headers.get("X-Break-Glass-Token", "")))
-        if not rows:
-            raise Refused(404, "there is no such token, or it is void already")
+        """Make a token void: that of the request's header, or the one with the id in its body."""
+        who = self._administrator(request)
+        given = request.headers.get("X-Break-Glass-Token", "")
+        number = request.json().get("id") if request.body else None
+        with self._database.transaction() as session:
+            rows = session.query(_REVOKE, _hash(given) if given else None, number)
+            if not rows:
+                raise Refused(404, "there is no such token, or it is void already")
+            session.query(_AUDIT, who, "break_glass.revoke", rows[0][0], None)
         return Answer(200, {"revoked": True})
 
-    def cancel(self, request: Request) -> Answer:
-        """Cancel a booking for a customer."""
+    def booking(self, request: Request) -> Answer:
+        """Answer one booking to an administrator."""
         self._administrator(request)
-        self._writable(request)
-        sql = "UPDATE public.bookings SET status = 'cancelled' WHERE id = $1::bigint RETURNING id"
-        if not self._database.query(sql, request.params["id"]):
+        rows = self._database.query(_BOOKING, request.params["id"])
+        if not rows:
             raise Refused(404, f"there is no booking {request.params['id']}")
-        return Answer(200, {"id": request.params["id"], "status": "cancelled"})
+        return Answer(200, {"id": rows[0][0], "status": rows[0][1]})
 
-    def _writable(self, request: Request) -> None:
-        if self.env.get("ADMIN_READ_ONLY", "").lower() != "true":
-            return
+    def change_booking(self, request: Request) -> Answer:
+        """Cancel a booking for a customer, or take that back; a fault {"bookings": text} fails here."""
+        who = self._administrator(request)
+        token = self._writable(request)
+        if said := self.fault.get("bookings"):
+            raise RuntimeError(said)
+        number, act = request.params["id"], request.params["act"]
+        needs, makes = _ACTS[act]
+        with self._database.transaction() as session:
+            if not session.query(_SET, number, makes, needs):
+                raise Refused(409, f"there is no booking {number} that is {needs}")
+            session.query(_AUDIT, who, f"booking.{act}", token, json.dumps({"booking": int(number)}))
+        return Answer(200, {"id": number, "status": makes})
+
+    @property
+    def _read_only(self) -> bool:
+        return self.env.get("ADMIN_READ_ONLY", "").lower() == "true"
+
+    def _writable(self, request: Request) -> str | None:
+        """Return the id of the token that allows the write, None where none is needed; raises Refused 403."""
+        return self._token(request) if self._read_only else None
+
+    def _token(self, request: Request) -> str | None:
         token = request.headers.get("X-Break-Glass-Token", "")
-        if not token or not self._database.query(_GOOD, _hash(token)):
-            raise Refused(403, "ADMIN_READ_ONLY is on; a break-glass token is needed")
+        rows = self._database.query(_OPEN + " AND token_hash = $1::bytea", _hash(token)) if token else []
+        if not rows:
+            raise Refused(403, "ADMIN_READ_ONLY is on; a break-glass token that is good is needed")
+        return rows[0][0]
 
     def _administrator(self, request: Request) -> str:
         user, password = self.env.get("ADMIN_BASIC_USERNAME", ""), self.env.get("ADMIN_BASIC_PASSWORD", "")
