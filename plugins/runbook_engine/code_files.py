@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,11 +12,17 @@ from runbook_engine.project_files import Project
 
 _PACKAGE = "ansible_collections.oncall.runbooks.plugins"
 _ENGINE = "runbook_engine"
+# To parse the files of one rehearsal takes a second. This finds a line too many in a text that looks like
+# code, and none too few in code that is formatted as ours is: a test holds it against the parser.
+_FROM = re.compile(r"^[ \t]*from[ \t]+(\.*)([\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n#]+)", re.M)
+_IMPORT = re.compile(r"^[ \t]*import[ \t]+([^\n#]+)", re.M)
+_NAME = re.compile(r"[\w.]+")
 # Names in texts: a module that is loaded by its full name, one that an action plugin executes, and the
 # fragments that a module's documentation is made of, which action plugins read their options from.
-_LOADED = re.compile(rf"{re.escape(_PACKAGE)}(?:\.\w+)+")
-_EXECUTED = re.compile(r"oncall\.runbooks\.(\w+)")
-_FRAGMENTS = "extends_documentation_fragment"
+_LOADED = re.compile(rf"""["']({re.escape(_PACKAGE)}(?:\.\w+)+)["']""")
+_EXECUTED = re.compile(r"""["']oncall\.runbooks\.(\w+)["']""")
+_FRAGMENTS = re.compile(r"extends_documentation_fragment:.*(?:\n +- .*)*")
+_FRAGMENT = re.compile(r"oncall\.runbooks\.(\w+)")
 
 
 def collection_folder(project: Project) -> Path:
@@ -38,18 +43,27 @@ def closure(project: Project, files: Iterable[Path]) -> set[Path]:
 
 
 def _needs(project: Project, path: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_bytes())):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _modules(project, alias.name)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            for alias in node.names:
-                # What is imported may be a module or a name in one.
-                yield from _modules(project, f"{node.module}.{alias.name}")
-        elif isinstance(node, ast.ImportFrom):
-            yield from _beside(path, node)
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield from _named(project, node.value)
+    text = path.read_text("utf-8")
+    for dots, module, names in _FROM.findall(text):
+        # What is imported may be a module or a name in one.
+        for name in _imported(names.strip("()")):
+            if dots:
+                yield from _beside(path, len(dots), [*module.split("."), name] if module else [name])
+            else:
+                yield from _modules(project, f"{module}.{name}")
+    for names in _IMPORT.findall(text):
+        for name in _imported(names):
+            yield from _modules(project, name)
+    yield from _named(project, text)
+
+
+def _imported(names: str) -> Iterator[str]:
+    """The names of an import without what they are called here, and without remarks."""
+    for line in names.splitlines():
+        for name in line.partition("#")[0].split(","):
+            found = _NAME.match(name.strip())
+            if found:
+                yield found[0]
 
 
 def _modules(project: Project, name: str) -> Iterator[Path]:
@@ -70,23 +84,15 @@ def _files(base: Path, parts: list[str]) -> Iterator[Path]:
                 yield path
 
 
-def _beside(path: Path, node: ast.ImportFrom) -> Iterator[Path]:
-    base = path.parents[node.level - 1]
-    for alias in node.names:
-        yield from _files(
-            base, [*(node.module or "").split("."), alias.name] if node.module else [alias.name]
-        )
+def _beside(path: Path, level: int, parts: list[str]) -> Iterator[Path]:
+    yield from _files(path.parents[level - 1], parts)
 
 
 def _named(project: Project, text: str) -> Iterator[Path]:
-    if _LOADED.fullmatch(text):
-        yield from _modules(project, text)
+    for name in _LOADED.findall(text):
+        yield from _modules(project, name)
     folder = collection_folder(project)
-    executed = _EXECUTED.fullmatch(text)
-    if executed:
-        made = [folder / "modules" / f"{executed[1]}.py"]
-    elif _FRAGMENTS in text:
-        made = [folder / "doc_fragments" / f"{name}.py" for name in _EXECUTED.findall(text)]
-    else:
-        made = []
+    made = [folder / "modules" / f"{name}.py" for name in _EXECUTED.findall(text)]
+    for said in _FRAGMENTS.findall(text):
+        made += [folder / "doc_fragments" / f"{name}.py" for name in _FRAGMENT.findall(said)]
     yield from (path for path in made if path.is_file())

@@ -14,8 +14,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database_marks as marks
 
-# Seconds for which the lock of a job that was killed this moment may still be seen: a server that has much to do
-# hears late of it, and whoever starts anew at once must not be refused for that.
+# Seconds for which the lock of a job that was killed this moment may still be seen: a server that has much
+# to do hears late of it, and whoever starts anew at once must not be refused for that.
 _ENDING = 5.0
 _LOOK_EVERY = 0.05
 
