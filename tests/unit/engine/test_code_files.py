@@ -56,7 +56,7 @@ def test_it_finds_all_that_the_parser_finds() -> None:
     [
         (f"from {PACKAGE}.module_utils import errors, findings as f", {"errors", "findings"}),
         (
-            f"if x:\n    from {PACKAGE}.module_utils import (\n        errors,  # y\n        findings,\n    )",
+            f"if x:\n    from {PACKAGE}.module_utils import (\n      errors,  # y\n      findings,\n    )",
             {"errors", "findings"},
         ),
         (f"import {PACKAGE}.module_utils.errors as e, os", {"errors"}),
