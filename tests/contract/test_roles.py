@@ -75,6 +75,7 @@ EFFECTS = {
     "oncall.runbooks.webhook_endpoint": "change",
     "oncall.runbooks.webhook_resend": "irreversible",
     "oncall.runbooks.postgres_sessions": "irreversible",
+    "oncall.runbooks.postgres_slot_drop": "irreversible",
     "oncall.runbooks.disk_reclaim": "irreversible",
     "oncall.runbooks.deploy_health": None,
     "oncall.runbooks.git_deploy": "change",

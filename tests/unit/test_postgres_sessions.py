@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,9 +11,11 @@ from typing import Any
 import psycopg2
 import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import DeniedError, UsageError
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.queries import measure_queries
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.sessions import end_sessions
 
 from runbook.rehearsal.postgres_server import PostgresServer
+from runbook.rehearsal.processes import wait_until
 
 
 @contextmanager
@@ -161,3 +164,59 @@ def test_check_mode_sends_no_signal(postgres: PostgresServer, database: str) -> 
     assert "FROM pg_stat_activity" in sent
     assert "pg_cancel_backend" not in sent
     assert "pg_terminate_backend" not in sent
+
+
+@contextmanager
+def busy(server: PostgresServer, database: str, application: str) -> Iterator[list[str]]:
+    """A session whose query runs for a minute; the list has the code of its error as soon as it has one."""
+    said: list[str] = []
+    with closing(server.connect(database, application_name=application)) as connection:
+
+        def ask() -> None:
+            try:
+                connection.cursor().execute("SELECT pg_sleep(60)")
+            except psycopg2.Error as error:
+                said.append(error.pgcode or "gone")
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        yield said
+        connection.cancel()
+        thread.join(5)
+
+
+def ages(server: PostgresServer, application: str) -> list[str]:
+    """Return the states of the sessions of an application."""
+    asked = "SELECT state FROM pg_stat_activity WHERE application_name = %s"
+    return [state for (state,) in server.execute(asked, (application,))]
+
+
+def test_a_query_is_cancelled_and_its_session_stays(postgres: PostgresServer, database: str) -> None:
+    with busy(postgres, database, "report") as report, busy(postgres, database, "pg_dump"):
+        time.sleep(0.3)
+        asked = options(postgres, database, state="cancelled", query_for=0.2, except_applications=["pg_dump"])
+        planned = end_sessions(asked, check_mode=True)
+        assert ages(postgres, "report") == ["active"]
+        done = end_sessions(asked, check_mode=False)
+        assert planned["diff"] == done["diff"]
+        assert done["steps"] == ["cancelled"]
+        assert [one["application"] for one in done["sessions"]] == ["report"]
+        wait_until(lambda: bool(report), timeout=5, what="the error of the query")
+        assert report == ["57014"]
+        assert ages(postgres, "report") != ["active"]
+        assert ages(postgres, "pg_dump") == ["active"]
+
+
+def test_long_queries_are_found_and_a_dump_is_none(postgres: PostgresServer, database: str) -> None:
+    limits = {"query_warn": 0.1, "query_fail": 0.2}
+    with closing(postgres.connect(database)) as session:
+        # What a transaction has once seen of others, it goes on to see.
+        session.autocommit = True
+        with busy(postgres, database, "pg_dump"):
+            time.sleep(0.3)
+            found = measure_queries(session, limits)
+            assert (found["status"], "makes a backup" in found["summary"]) == ("ok", True)
+        with busy(postgres, database, "report"):
+            time.sleep(0.3)
+            found = measure_queries(session, limits)
+            assert (found["status"], found["observed"]["longest"][0]["application"]) == ("fail", "report")

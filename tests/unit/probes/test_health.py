@@ -43,6 +43,7 @@ def test_a_healthy_server_is_ok_in_every_check_of_the_server(
             "postgres_replication",
             "postgres_checkpoint",
             "postgres_wal",
+            "postgres_queries",
             "postgres_data",
         ],
         "ok",

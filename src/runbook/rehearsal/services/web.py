@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar
 
 _MAX_BODY = 1 << 20
 
@@ -78,6 +78,7 @@ class Service:
         self.called = options.name or self.name
         self.env: Mapping[str, str] = dict(os.environ)
         self.fault: dict[str, Any] = {}
+        self._kept_open: IO[bytes] | None = None
         self.routes: list[tuple[str, str, Handler]] = [("GET", r"/health", self.health)]
 
     def check(self) -> None:
@@ -127,9 +128,11 @@ class Service:
         """Read the fault that was asked for; it lives in this process only, so a restart takes it away.
 
         Keys: status (everything is answered with it), error (its text, also logged), delay (seconds before
-        each answer), lines and say (that many log lines of that text). An empty object ends the fault.
+        each answer), lines and say (that many log lines of that text), holds (path and bytes of a file that
+        is deleted and kept open). An empty object ends the fault.
         """
         self.fault = json.loads((self.options.run_dir / f"{self.called}.fault").read_text())
+        self._kept_open = _hold(**self.fault["holds"]) if "holds" in self.fault else None
         for number in range(self.fault.get("lines", 0)):
             self.log("ERROR", f"{self.fault['say']} ({number})")
 
@@ -164,6 +167,14 @@ class Service:
         fresh = path.with_suffix(".pid.new")
         fresh.write_text(str(os.getpid()))
         fresh.rename(path)
+
+
+def _hold(path: str, bytes: int) -> IO[bytes]:  # noqa: A002 - the word of the fault
+    """Return a file of that many bytes, which has no name any more."""
+    held = Path(path).open("wb")  # noqa: SIM115 - it stays open as long as the fault lasts
+    os.posix_fallocate(held.fileno(), 0, bytes)
+    Path(path).unlink()
+    return held
 
 
 def listen(

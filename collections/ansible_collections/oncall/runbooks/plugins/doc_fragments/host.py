@@ -20,4 +20,49 @@ options:
     description: Path whose file system is measured as C(docker_disk). Empty means not measured.
     type: path
     default: ""
+  thresholds:
+    description: From which value on something is a warning or a failure. Each can be set on its own.
+    type: dict
+    default: {}
+    suboptions:
+      disk_warn_percent:
+        description: Used space of a file system, in percent, from which on it is a warning.
+        type: float
+        default: 80
+      disk_fail_percent:
+        description: Used space of a file system, in percent, from which on it is a failure.
+        type: float
+        default: 95
+      disk_warn_free:
+        description: Free bytes below which it is a warning, on a small file system at most a fifth of it.
+        type: int
+        default: 2147483648
+      disk_fail_free:
+        description: Free bytes below which it is a failure, on a small file system at most a twentieth of it.
+        type: int
+        default: 268435456
+      inode_warn_percent:
+        description: Used inodes in percent, for a warning.
+        type: float
+        default: 80
+      inode_fail_percent:
+        description: Used inodes in percent, for a failure.
+        type: float
+        default: 95
+      memory_warn_percent:
+        description: Available memory in percent below which it is a warning.
+        type: float
+        default: 10
+      memory_fail_percent:
+        description: Available memory in percent below which it is a failure.
+        type: float
+        default: 3
+      load_warn:
+        description: Load per processor over five minutes, for a warning.
+        type: float
+        default: 2
+      load_fail:
+        description: Load per processor over five minutes, for a failure.
+        type: float
+        default: 8
 """

@@ -73,9 +73,25 @@ options:
         type: str
         choices: [remove, truncate]
         default: remove
+      keep_newest:
+        description: So many of what this candidate names stay, the newest.
+        type: int
+        default: 0
+      offsite:
+        description: Only files that O(offsite) proves to be somewhere else, too. Others stay and are told.
+        type: bool
+        default: false
   protected:
     description: Folders in which nothing is ever touched.
     type: list
     elements: path
+    default: []
+  offsite:
+    description:
+      - What is kept somewhere else, each with C(key), C(size) and C(etag), as a candidate of
+        M(oncall.runbooks.backup_health) has them.
+      - A file is proved by its name, its size and the MD5 of its content, or of its parts.
+    type: list
+    elements: dict
     default: []
 """

@@ -194,6 +194,22 @@ options:
           value:
             description: What it has to be, where another place knows that. It is never shown.
             type: str
+      usage:
+        description: Its limits, where its platform does not tell them.
+        type: dict
+        suboptions:
+          memory_limit:
+            description: Bytes of memory that it may have. V(0) means what its platform says.
+            type: int
+            default: 0
+          memory_limit_setting:
+            description: Setting that it runs with whose number is that limit.
+            type: str
+            default: ""
+          processors:
+            description: Processors that it may use. V(0) means what its platform says, else all of the host.
+            type: float
+            default: 0
       precheck:
         description: Command that has to succeed before a restart, such as a check of its configuration.
         type: list

@@ -66,6 +66,7 @@ options:
       - postgres_replication
       - postgres_checkpoint
       - postgres_wal
+      - postgres_queries
       - postgres_data
   timeout:
     description: Seconds each probe may take. The whole call takes at most 1.5 seconds longer.
@@ -130,6 +131,14 @@ options:
         default: 300
       transaction_warn:
         description: Age of the oldest transaction in seconds, for a warning.
+        type: float
+        default: 1800
+      query_warn:
+        description: Seconds that one query of a client runs, for a warning.
+        type: float
+        default: 300
+      query_fail:
+        description: Seconds that one query of a client runs, for a failure. A dump is never more than a warning.
         type: float
         default: 1800
       blocked_warn:

@@ -12,7 +12,7 @@ module: postgres_sessions
 short_description: End sessions of PostgreSQL that hold others up
 version_added: 0.1.0
 description:
-  - Ends the client sessions of one database that match every selector given.
+  - Ends the client sessions of one database that match every selector given, or only cancels their queries.
   - Cancels their queries first, and terminates what is still there after O(grace).
   - Never ends its own session, replication, background processes, restores of this collection, nor, unless asked, superusers.
   - Verifies that the very sessions are gone. Clients that connect again are counted and reported.
@@ -36,9 +36,11 @@ options:
     type: bool
     default: false
   state:
-    description: What matching sessions shall be.
+    description:
+      - What matching sessions shall be. V(terminated) cancels first and ends what is still there.
+      - V(cancelled) cancels the very queries that match O(query_for), and leaves the sessions to their clients.
     type: str
-    choices: [terminated]
+    choices: [terminated, cancelled]
     default: terminated
   idle_for:
     description: Sessions that have been idle, outside of a transaction, for at least so many seconds.
@@ -59,6 +61,11 @@ options:
   application:
     description: Only sessions with this application name.
     type: str
+  except_applications:
+    description: No sessions with these application names, such as the dump that makes the backup.
+    type: list
+    elements: str
+    default: []
   include_superusers:
     description: End sessions of superusers too.
     type: bool
@@ -114,13 +121,14 @@ def main() -> None:
         argument_spec(),
         database={"type": "str", "required": True},
         all_databases={"type": "bool", "default": False},
-        state={"type": "str", "choices": ["terminated"], "default": "terminated"},
+        state={"type": "str", "choices": ["terminated", "cancelled"], "default": "terminated"},
         idle_for={"type": "float"},
         idle_in_transaction_for={"type": "float"},
         query_for={"type": "float"},
         blocking={"type": "bool", "default": False},
         role={"type": "str"},
         application={"type": "str"},
+        except_applications={"type": "list", "elements": "str", "default": []},
         include_superusers={"type": "bool", "default": False},
         grace={"type": "float", "default": 5.0},
     )

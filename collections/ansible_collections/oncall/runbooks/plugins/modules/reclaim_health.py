@@ -19,6 +19,11 @@ extends_documentation_fragment:
   - oncall.runbooks.attributes.reads
 author:
   - the oncall.runbooks authors (@oncall-runbooks)
+options:
+  check:
+    description: What the finding is called, where more than one kind of candidates is asked about.
+    type: str
+    default: disk_reclaimable
 """
 
 EXAMPLES = r"""
@@ -31,7 +36,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: The check C(disk_reclaimable).
+  description: The one finding.
   returned: always
   type: list
   elements: dict
@@ -52,12 +57,12 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim imp
 
 def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
     """Look and return the finding."""
-    return {"changed": False, "findings": [measure(params)]}
+    return {"changed": False, "findings": [measure(params, params["check"])]}
 
 
 def main() -> None:
     """Validate the options, look, exit."""
-    run_module(dict(RECLAIM_SPEC), run)
+    run_module(dict(RECLAIM_SPEC, check={"type": "str", "default": "disk_reclaimable"}), run)
 
 
 if __name__ == "__main__":

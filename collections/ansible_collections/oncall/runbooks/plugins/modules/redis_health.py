@@ -123,6 +123,30 @@ options:
     type: dict
     default: {}
     suboptions:
+      disk_warn_percent:
+        description: Used space of a file system, in percent, from which on it is a warning.
+        type: float
+        default: 80
+      disk_fail_percent:
+        description: Used space of a file system, in percent, from which on it is a failure.
+        type: float
+        default: 95
+      disk_warn_free:
+        description: Free bytes below which it is a warning, on a small file system at most a fifth of it.
+        type: int
+        default: 2147483648
+      disk_fail_free:
+        description: Free bytes below which it is a failure, on a small file system at most a twentieth of it.
+        type: int
+        default: 268435456
+      inode_warn_percent:
+        description: Used inodes in percent, for a warning.
+        type: float
+        default: 80
+      inode_fail_percent:
+        description: Used inodes in percent, for a failure.
+        type: float
+        default: 95
       memory_warn_percent:
         description: Memory used of maxmemory (or of all there is) in percent, for a warning.
         type: float
@@ -196,10 +220,12 @@ from typing import Any, Dict
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import threshold_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import argument_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.credentials import CLIENT_SPEC
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.health import (
     CHECKS,
+    ON_DISK,
     SERVER_SPEC,
     THRESHOLDS,
     measure_health,
@@ -222,6 +248,7 @@ def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa:
 def main() -> None:
     """Validate the options, measure, exit."""
     limits = {name: {"type": "float", "default": default} for name, default in THRESHOLDS.items()}
+    limits.update(threshold_spec(*ON_DISK)["options"])
     spec = dict(
         argument_spec(),
         **SERVER_SPEC,

@@ -17,6 +17,8 @@ description:
     it needs.
   - Measures disk, inodes, memory and load of the host as M(oncall.runbooks.host_health) does.
   - All probes run at the same time, each with its own time limit. One that hangs becomes a finding, never a hang.
+  - With O(usage), several looks at all processes tell what each service uses of its limits (C(service_usage)), what of
+    those that belong to no service uses too much (C(process_usage)), and how busy the host is (C(processors)).
   - No value of a setting and no secret of a log is ever returned.
   - URLs in O(outside) are asked by the controller meanwhile; what is secret there never reaches the target.
 author:
@@ -48,6 +50,9 @@ options:
       - docker_disk
       - memory
       - load
+      - service_usage
+      - process_usage
+      - processors
   cdn:
     description: What M(oncall.runbooks.cdn_health) takes. When given, the controller measures that meanwhile, too.
     type: dict
@@ -58,6 +63,39 @@ options:
         for a limited time are told as C(settings_temporary).
     type: path
     default: ""
+  usage:
+    description: How it is measured what each service and everybody else use of the processors and the memory.
+    type: dict
+    default: {}
+    suboptions:
+      samples:
+        description: So many spans are looked at. V(0) means that nothing of this is measured.
+        type: int
+        default: 0
+      interval:
+        description: Seconds of each.
+        type: float
+        default: 1
+      memory_fail_percent:
+        description: Memory of a service, in percent of its limit, from which on it is a failure.
+        type: float
+        default: 85
+      processor_fail_percent:
+        description: What a service uses of its processors, in percent and in each span, from which on it is a failure.
+        type: float
+        default: 80
+      host_fail_percent:
+        description: How busy the host's processors are, in percent and in each span, from which on it is a failure.
+        type: float
+        default: 80
+      process_fail_percent:
+        description: What a process of no service uses of one processor, in percent and in each span, for a failure.
+        type: float
+        default: 80
+      process_age:
+        description: Seconds since its start before such a process is a failure.
+        type: float
+        default: 600
   timeout:
     description: Seconds each probe may take. The whole call takes about one second longer at most.
     type: float
@@ -128,12 +166,15 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.services im
     CHECKS,
     SERVICE_SPEC,
     service_probes,
+    usage_probe,
 )
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import DEFAULTS
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.urls import OUTSIDE_SPEC
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.usage import CHECKS as USAGE_CHECKS
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.usage import USAGE_SPEC
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.pending import pending_changes
 
-ALL_CHECKS = (*CHECKS, "settings_temporary", "data_disk", "data_inodes", "docker_disk", "memory", "load")
+HOST_CHECKS = ("data_disk", "data_inodes", "docker_disk", "memory", "load")
+ALL_CHECKS = (*CHECKS, "settings_temporary", *HOST_CHECKS, *USAGE_CHECKS)
 
 
 def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
@@ -145,7 +186,10 @@ def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa:
         probes.append(
             Probe(("settings_temporary",), lambda: pending_changes(params["private_dir"]), params["timeout"])
         )
-    host = host_probes(dict(params, thresholds=DEFAULTS))
+    usage = params.get("usage") or {}
+    if usage.get("samples") and set(wanted).intersection(USAGE_CHECKS):
+        probes.append(usage_probe(params["services"], usage, params["timeout"]))
+    host = host_probes(params)
     probes += [probe for probe in host if set(wanted).intersection(probe.checks)]
     findings = [found for found in run_probes(probes) if found["check"] in wanted]
     return {
@@ -168,6 +212,7 @@ def main() -> None:
         "wait": {"type": "float", "default": 0.0},
         "steady": {"type": "int", "default": 1},
         "outside": OUTSIDE_SPEC,
+        "usage": USAGE_SPEC,
     }
     run_module(spec, run)
 

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Tuple
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
 from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import Login, rows
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.queries import measure_queries
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.server import any_session
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import above, worse
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import plural, span
@@ -22,7 +23,13 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.wal import 
 )
 
 Limits = Mapping[str, Any]
-CHECKS = ("postgres_connections", "postgres_replication", "postgres_checkpoint", "postgres_wal")
+CHECKS = (
+    "postgres_connections",
+    "postgres_replication",
+    "postgres_checkpoint",
+    "postgres_wal",
+    "postgres_queries",
+)
 
 _SESSIONS = """
 SELECT count(*) FILTER (WHERE backend_type = 'client backend' OR backend_type IS NULL),
@@ -62,7 +69,7 @@ def measure_activity(login: Login, database: str, limits: Limits, timeout: float
             )
         raise
     with closing(session):
-        measures = (_connections, measure_replication, measure_checkpoint, measure_wal)
+        measures = (_connections, measure_replication, measure_checkpoint, measure_wal, measure_queries)
         for check, measure in zip(CHECKS, measures):  # noqa: B905 - strict= is not in Python 3.8
             yield _guarded(check, measure, session, limits)
 

@@ -10,14 +10,22 @@ import os
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_probes
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import above, below, worse
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import (
+    DEFAULTS,
+    HOST,
+    above,
+    below,
+    threshold_spec,
+    worse,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import size
 
 # Options of a module that measures its host.
 HOST_SPEC: Dict[str, Any] = {
     "data_path": {"type": "path", "default": "/"},
     "docker_root": {"type": "path", "default": ""},
+    "thresholds": threshold_spec(*HOST),
 }
 
 Limits = Mapping[str, Any]
@@ -156,14 +164,9 @@ def _pressure(path: str) -> Optional[float]:
         return None
 
 
-def measure_host(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
-    """Measure only the host: disk, inodes, memory, load."""
-    return run_probes(host_probes(params))
-
-
 def host_probes(params: Mapping[str, Any]) -> List[Probe]:
-    """Return the probes of a host; `params` has thresholds, timeout (s) and the paths to measure."""
-    limits, seconds = params["thresholds"], params["timeout"]
+    """Return the probes of a host; `params` has timeout (s), the paths to measure, and its own thresholds."""
+    limits, seconds = {**DEFAULTS, **(params.get("thresholds") or {})}, params["timeout"]
     probes = [
         Probe(("memory",), lambda: measure_memory(limits), seconds),
         Probe(("load",), lambda: measure_load(limits), seconds),

@@ -28,6 +28,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim_ima
     removable,
     same_disk,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.reclaim_offsite import unproved
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub import scrub
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.tail import tail_file
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import plural, size
@@ -56,8 +57,11 @@ RECLAIM_SPEC: Dict[str, Any] = {
             "build_cache": {"type": "dict", "options": {"engine": _ENGINE}},
             "older_than_hours": {"type": "float", "default": 24.0},
             "action": {"type": "str", "choices": ["remove", "truncate"], "default": "remove"},
+            "keep_newest": {"type": "int", "default": 0},
+            "offsite": {"type": "bool", "default": False},
         },
     },
+    "offsite": {"type": "list", "elements": "dict", "default": []},
     "protected": {"type": "list", "elements": "path", "default": []},
 }
 
@@ -75,6 +79,11 @@ class Item:
     changed: float
     more: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def inodes(self) -> int:
+        """How many inodes it gives back, as far as that is known."""
+        return int(self.action == "remove")
+
     def as_dict(self) -> Dict[str, Any]:
         """The same as plain data."""
         return {"path": self.path, "action": self.action, "bytes": self.bytes, **self.more}
@@ -86,9 +95,9 @@ def reclaim(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     Raises VerificationError when the declared candidates do not free enough.
     """
     path, goal = params["path"], params["goal_percent"]
-    missing = missing_bytes(path, goal)
-    chosen, troubles = _choose(params, missing)
-    result = _predicted(goal, missing, chosen)
+    missing, inodes = missing_bytes(path, goal), missing_inodes(path, goal)
+    chosen, troubles = _choose(params, missing, inodes)
+    result = _predicted(goal, missing, inodes, chosen)
     if troubles:
         result["warnings"] = troubles
     if check_mode:
@@ -99,36 +108,48 @@ def reclaim(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     if chosen:
         os.sync()
     result["freed"] = _free(path) - before
-    if missing_bytes(path, goal) > 0:
+    if missing_bytes(path, goal) > 0 or missing_inodes(path, goal) > 0:
         error = _short(path, goal, result["freed"], result.get("warnings") or [])
         error.changed = bool(chosen)
         raise error
     return result
 
 
-def measure(params: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return the finding `disk_reclaimable`: whether what is declared disposable is enough for the goal."""
+def measure(params: Mapping[str, Any], check: str = "disk_reclaimable") -> Dict[str, Any]:
+    """Return the finding `check`: whether what is declared disposable is enough for the goal."""
     path, goal = params["path"], params["goal_percent"]
     try:
-        missing = missing_bytes(path, goal)
-        chosen, troubles = _choose(params, missing)
+        missing, inodes = missing_bytes(path, goal), missing_inodes(path, goal)
+        chosen, troubles = _choose(params, missing, inodes)
     except (OncallError, OSError) as exc:
         said = exc.message if isinstance(exc, OncallError) else "Could not look at %s: %s." % (path, exc)
-        return finding("disk_reclaimable", "unknown", said, observed={"path": path})
-    total = sum(item.bytes for item in chosen)
+        return finding(check, "unknown", said, observed={"path": path})
+    total, files = sum(item.bytes for item in chosen), sum(item.inodes for item in chosen)
     observed = {"path": path, "missing": max(0, missing), "reclaimable": total, "items": len(chosen)}
-    if missing <= 0:
+    if missing <= 0 and inodes <= 0:
         summary = "%g %% of %s are free; nothing has to go." % (goal, path)
-        return finding("disk_reclaimable", "ok", summary, observed=observed)
-    status = "ok" if total >= missing else "unknown" if troubles else "fail"
-    summary = "%s are missing to %g %% free on %s; what is declared disposable gives back %s." % (
-        size(missing),
+        return finding(check, "ok", summary, observed=observed)
+    enough = total >= missing and files >= inodes
+    summary = "%s to %g %% free on %s; what is declared disposable gives back %s in %s." % (
+        _missing_text(missing, inodes),
         goal,
         path,
         size(total),
+        _counted(chosen),
     )
-    summary = " ".join([summary, *troubles])
-    return finding("disk_reclaimable", status, summary, observed=observed, expected={"reclaimable": missing})
+    return finding(
+        check,
+        "ok" if enough else "unknown" if troubles else "fail",
+        " ".join([summary, *troubles]),
+        observed=observed,
+        expected={"reclaimable": max(0, missing)},
+    )
+
+
+def _missing_text(missing: int, inodes: int) -> str:
+    if inodes > 0:
+        return "%s and %d inodes are missing" % (size(max(0, missing)), inodes)
+    return "%s are missing" % size(max(0, missing))
 
 
 def _apply_one(item: Item, params: Mapping[str, Any], result: Dict[str, Any]) -> None:
@@ -151,28 +172,48 @@ def missing_bytes(path: str, goal: float) -> int:
     return int(usable * goal / 100.0) - _free(path)
 
 
-def _choose(params: Mapping[str, Any], missing: int) -> Tuple[List[Item], List[str]]:
+def missing_inodes(path: str, goal: float) -> int:
+    """Return the inodes missing to `goal` percent free; none on a file system that makes them as it needs."""
+    found = os.statvfs(path)
+    return int(found.f_files * goal / 100.0) - found.f_favail if found.f_files else 0
+
+
+def _choose(params: Mapping[str, Any], missing: int, inodes: int) -> Tuple[List[Item], List[str]]:
     """As many as the goal needs, in order, the oldest first; and what could not be looked at."""
     device = os.stat(params["path"]).st_dev
     chosen: Dict[str, Item] = {}
     troubles: List[str] = []
     for candidate in params["candidates"]:
-        if missing <= 0:
+        if missing <= 0 and inodes <= 0:
             break
         for item in _in_order(candidate, device, params["protected"], troubles):
-            if missing <= 0:
+            if missing <= 0 and inodes <= 0:
                 break
-            if item.path not in chosen:
+            # Where only inodes are missing, a shorter log is no help.
+            helps = missing > 0 or item.inodes > 0
+            if helps and item.path not in chosen and _may_go(item, candidate, params, troubles):
                 chosen[item.path] = item
                 missing -= item.bytes
+                inodes -= item.inodes
     return list(chosen.values()), troubles
+
+
+def _may_go(item: Item, candidate: Mapping[str, Any], params: Mapping[str, Any], troubles: List[str]) -> bool:
+    """Whether nothing has to be proved of it, or it is proved; looked at last, because it takes reading."""
+    if not candidate.get("offsite"):
+        return True
+    why = unproved(item.path, params.get("offsite") or [])
+    if why:
+        troubles.append("%s stays: %s." % (item.path, why))
+    return not why
 
 
 def _in_order(
     candidate: Mapping[str, Any], device: int, protected: Sequence[str], troubles: List[str]
 ) -> List[Item]:
     try:
-        return sorted(_matches(candidate, device, protected), key=lambda one: one.changed)
+        found = sorted(_matches(candidate, device, protected), key=lambda one: one.changed)
+        return found[: max(0, len(found) - (candidate.get("keep_newest") or 0))]
     except UsageError:
         raise
     except OncallError as exc:
@@ -238,12 +279,12 @@ def is_protected(path: str, protected: Sequence[str]) -> bool:
     return False
 
 
-def _predicted(goal: float, missing: int, chosen: List[Item]) -> Dict[str, Any]:
+def _predicted(goal: float, missing: int, inodes: int, chosen: List[Item]) -> Dict[str, Any]:
     total = sum(item.bytes for item in chosen)
-    text = "%s go, with about %s; %s are missing to %g %% free" % (
+    text = "%s go, with about %s; %s to %g %% free" % (
         _counted(chosen),
         size(total),
-        size(max(0, missing)),
+        _missing_text(missing, inodes),
         goal,
     )
     result: Dict[str, Any] = {
@@ -254,7 +295,7 @@ def _predicted(goal: float, missing: int, chosen: List[Item]) -> Dict[str, Any]:
         "prediction": {
             "summary": text,
             "bytes": total,
-            "enough": total >= missing,
+            "enough": total >= missing and sum(item.inodes for item in chosen) >= inodes,
             "data_loss": _loss(chosen),
         },
         "diff": {
@@ -328,9 +369,13 @@ def write_evidence(entry: Dict[str, Any], text: str, folder: Optional[str]) -> D
 def _short(path: str, goal: float, freed: int, troubles: Sequence[str]) -> VerificationError:
     missing = size(max(0, missing_bytes(path, goal)))
     said = "%s came free, %s are still missing, and no declared candidate is left" % (size(freed), missing)
+    inodes = missing_inodes(path, goal)
+    if inodes > 0:
+        said += "; %d inodes are missing" % inodes
     return VerificationError(
         "free %g %% of the file system" % goal,
         on=path,
         got=". ".join([said, *troubles]),
-        next_step="declare more candidates, remove the cause (WAL kept by a slot), or enlarge the volume",
+        next_step="declare more candidates, remove the cause (WAL that a slot keeps, deleted files that are "
+        "open), or enlarge the volume",
     )

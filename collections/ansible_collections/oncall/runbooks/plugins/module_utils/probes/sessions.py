@@ -22,7 +22,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.server impo
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.units import plural, span
 
 Session = Dict[str, Any]
-_COLUMNS = ("pid", "started", "role", "database", "application", "state", "seconds", "query")
+_COLUMNS = ("pid", "started", "role", "database", "application", "state", "seconds", "query", "since")
 # How long to ask again while the server has no connection left: the slots of others come and go.
 CONNECT_PATIENCE = 10.0
 
@@ -30,10 +30,10 @@ _SELECT = """
 SELECT a.pid, a.backend_start::text, a.usename, a.datname, a.application_name, a.state,
        extract(epoch FROM clock_timestamp() -
                CASE WHEN a.state = 'active' THEN a.query_start ELSE a.state_change END)::float,
-       left(a.query, 200)
+       left(a.query, 200), a.query_start::text
 FROM pg_stat_activity a LEFT JOIN pg_roles r ON r.rolname = a.usename
 WHERE a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
-  AND a.application_name NOT LIKE 'oncall-%%'
+  AND a.application_name NOT LIKE 'oncall-%%' AND a.application_name <> ALL (%(except_applications)s)
   AND (%(all_databases)s OR a.datname = %(database)s)
   AND (%(include_superusers)s OR NOT coalesce(r.rolsuper, false))
   AND (%(role)s::text IS NULL OR a.usename = %(role)s)
@@ -49,6 +49,11 @@ ORDER BY 7 DESC NULLS LAST
 """
 # The server shows a session of a role one may not look into without its type.
 _HIDDEN = "SELECT count(*) FROM pg_stat_activity WHERE backend_type IS NULL AND datname IS NOT NULL"
+# Another query of the same session is not the one that was cancelled.
+_BUSY = """
+SELECT pid FROM pg_stat_activity
+WHERE (pid, backend_start::text, query_start::text) IN %s AND state = 'active'
+"""
 _LEFT = "SELECT pid FROM pg_stat_activity WHERE (pid, backend_start::text) IN %s"
 # The start time guards against a pid that another session has got meanwhile.
 _SIGNAL = "SELECT {}(pid) FROM pg_stat_activity WHERE (pid, backend_start::text) IN %s"
@@ -68,11 +73,13 @@ def end_sessions(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, An
     with closing(_connect(Login.from_params(params, application_name="oncall-sessions"))) as session:
         _refuse_blind(session, params["database"])
         found = _select(session, params)
-        result = _predicted(found)
+        cancels = params.get("state") == "cancelled"
+        result = _predicted(found, cancels)
         if not found or check_mode:
             return result
         since = rows(session, "SELECT clock_timestamp()::text")[0][0]
-        result["steps"] = _end(session, found, params["grace"])
+        end = _cancel if cancels else _end
+        result["steps"] = end(session, found, params["grace"])
         pairs = tuple({(s["role"], s["application"]) for s in found})
         result["reconnected"] = rows(session, _RETURNED, (since, pairs))[0][0]
         return result
@@ -106,6 +113,7 @@ def _select(session: Any, params: Mapping[str, Any]) -> List[Session]:
     wanted = dict(
         given, **{k: params[k] for k in ("database", "all_databases", "include_superusers", "blocking")}
     )
+    wanted["except_applications"] = list(params.get("except_applications") or [])
     wanted["unaged"] = not params["blocking"] and all(given[name] is None for name in ages)
     found = [dict(zip(_COLUMNS, row)) for row in _rows_by_name(session, wanted)]  # noqa: B905 - Python 3.8
     for one in found:
@@ -132,7 +140,7 @@ def _rows_by_name(session: Any, wanted: Mapping[str, Any]) -> List[Tuple[Any, ..
         return list(cursor.fetchall())
 
 
-def _predicted(found: List[Session]) -> Dict[str, Any]:
+def _predicted(found: List[Session], cancels: bool) -> Dict[str, Any]:
     lines = [
         "%(pid)d %(role)s@%(database)s %(application)s: %(state)s for %(seconds)g s" % one for one in found
     ]
@@ -141,9 +149,10 @@ def _predicted(found: List[Session]) -> Dict[str, Any]:
         "sessions": found,
         "prediction": {
             "sessions": len(found),
-            "summary": "%s ended%s"
+            "summary": "%s %s%s"
             % (
                 plural(len(found), "session"),
+                "stay, and their queries are cancelled" if cancels else "ended",
                 ", the longest idle or busy for %s" % span(found[0]["seconds"]) if found else "",
             ),
             "data_loss": "what these sessions have not committed" if found else "none",
@@ -152,7 +161,9 @@ def _predicted(found: List[Session]) -> Dict[str, Any]:
     }
     if found:
         result["undo"] = {
-            "summary": "An ended session cannot be continued; its client connects again by itself.",
+            "summary": "A cancelled query cannot be continued; its client may ask again."
+            if cancels
+            else "An ended session cannot be continued; its client connects again by itself.",
             "reversible": False,
         }
     return result
@@ -160,6 +171,29 @@ def _predicted(found: List[Session]) -> Dict[str, Any]:
 
 def _keys(found: Sequence[Session]) -> Tuple[Tuple[int, str], ...]:
     return tuple((one["pid"], one["started"]) for one in found)
+
+
+def _cancel(session: Any, found: List[Session], grace: float) -> List[str]:
+    """Cancel the very queries that were found; the sessions stay, and may go on with another."""
+    _signal(session, "pg_cancel_backend", _keys(found))
+    running = tuple((one["pid"], one["started"], one["since"]) for one in found)
+    deadline = time.monotonic() + grace
+    left = _busy(session, running)
+    while left and time.monotonic() < deadline:
+        time.sleep(0.05)
+        left = _busy(session, running)
+    if not left:
+        return ["cancelled"]
+    raise VerificationError(
+        "cancel %s" % plural(len(left), "session"),
+        on="pids %s" % ", ".join(map(str, left)),
+        got="the same query still runs %g s after it was cancelled" % grace,
+        next_step="end these sessions instead (runbook database-failure, mitigation terminate-sessions)",
+    )
+
+
+def _busy(session: Any, running: Tuple[Tuple[int, str, str], ...]) -> List[int]:
+    return [pid for (pid,) in rows(session, _BUSY, (running,))]
 
 
 def _end(session: Any, found: List[Session], grace: float) -> List[str]:

@@ -26,6 +26,8 @@ DEFAULTS: Dict[str, Any] = {
     "connections_fail_percent": 95.0,
     "idle_in_transaction_warn": 300.0,
     "transaction_warn": 1800.0,
+    "query_warn": 300.0,
+    "query_fail": 1800.0,
     "blocked_warn": 5.0,
     "blocked_fail": 60.0,
     "replication_lag_warn": 60.0,
@@ -42,11 +44,19 @@ DEFAULTS: Dict[str, Any] = {
 }
 
 
-def threshold_spec() -> Dict[str, Any]:
-    """Return the argument spec of the option `thresholds`: every threshold on its own, with its default."""
+#: those of a host, in the order of DEFAULTS
+HOST = ("disk_", "inode_", "memory_", "load_")
+
+
+def threshold_spec(*prefixes: str) -> Dict[str, Any]:
+    """Return the argument spec of the option `thresholds`: every threshold on its own, with its default.
+
+    prefixes: only those whose names begin so; none means all.
+    """
     options = {
         name: {"type": "float" if isinstance(default, float) else "int", "default": default}
         for name, default in DEFAULTS.items()
+        if not prefixes or name.startswith(prefixes)
     }
     return {"type": "dict", "default": {}, "apply_defaults": True, "options": options}
 

@@ -15,7 +15,6 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import Onca
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes import host
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_probes
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runtime import measure_runtime
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import DEFAULTS
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis import answers, credentials, state
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.address import login_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.ceiling import Ceiling, measure_ceiling
@@ -47,6 +46,8 @@ CHECKS = (
     *_SERVER,
     "redis_credentials",
 )
+#: what of `thresholds` is the host's; what begins with memory_ is Redis's own
+ON_DISK = ("disk_", "inode_")
 #: option of `thresholds` → default: percent of what may be used, milliseconds, hours
 THRESHOLDS: Dict[str, float] = {
     "memory_warn_percent": 85.0,
@@ -81,7 +82,8 @@ def measure_health(
 
 
 def _once(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
-    on_host = dict(params, thresholds=DEFAULTS, docker_root="")
+    limits = {name: limit for name, limit in params["thresholds"].items() if name.startswith(ON_DISK)}
+    on_host = dict(params, thresholds=limits, docker_root="")
     probes = host.host_probes(on_host) + _runtime_probes(params) + _server_probes(params)
     wanted = set(params.get("checks") or CHECKS)
     found = run_probes([probe for probe in probes if wanted.intersection(probe.checks)])
