@@ -62,15 +62,18 @@ def rehearse(args: argparse.Namespace) -> int:
 
 
 def _one(args: argparse.Namespace, project: Project) -> int:
-    wanted = _wanted(args, project)
-    from runbook.rehearsal import isolation  # noqa: PLC0415 - brings the servers of the stand-in with it
-    from runbook.rehearsal import rehearse as play  # noqa: PLC0415
+    from runbook.rehearsal import isolation  # noqa: PLC0415 - not needed to refuse a name
 
+    # Before anything that takes a while to load: inside it is loaded again.
+    find_declaration(find_system(project, args.system), find_runbook(project, args.runbook))
     if args.tier == "docker" and isolation.tier() != args.tier:
         return _in_containers(args.tier)
     if isolation.available() and not args.stack:
         # Again in namespaces of its own: no port, mount or process of the rehearsal is left or seen outside.
         return isolation.run([sys.executable, "-m", "runbook.cli", *sys.argv[1:]])
+    wanted = _wanted(args, project)
+    from runbook.rehearsal import rehearse as play  # noqa: PLC0415 - brings the servers of the stand-in with it
+
     console = make_console(stderr=args.json)
     # Servers and data take a while: silence would look like hanging.
     console.print(f"starting the stand-in of {args.system} ({_MADE_OF[isolation.tier()]}) …")
