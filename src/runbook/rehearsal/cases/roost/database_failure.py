@@ -67,7 +67,9 @@ _SYMPTOMS = (
         "no byte is free on the disk, and nothing of what fills it may go",
         disk.fill_for_good,
         kind="failing step",
-        expects="grow-volume",
+        # What little may go is tried first.
+        expects="free-disk",
+        asks="grow-volume",
         finds=("data_disk", "disk_reclaimable"),
         parts=frozenset({"hetzner"}),
         ends="failed, undone",

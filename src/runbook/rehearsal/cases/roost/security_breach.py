@@ -225,7 +225,7 @@ class SecurityBreach(Case):
     @property
     def proof(self) -> str:
         """What was seen."""
-        return "the stolen token is refused, no old token is active, earlier revocations stand as they were"
+        return "what was asked for was done and nothing else; earlier revocations stand as they were"
 
 
 def _evidence(stack: Stack, records: Sequence[Path]) -> list[str]:
