@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from runbook.rehearsal import outside
 from runbook.rehearsal.cases.base import Case, Loss, Symptom
@@ -143,7 +143,7 @@ class DatabaseFailure(Case):
     runbook = "database-failure"
     parts = frozenset({"database", "backups"})
     default = "corrupt-tables"
-    symptoms = _SYMPTOMS
+    symptoms: ClassVar[tuple[Symptom, ...]] = _SYMPTOMS
     # The newest uploads of the stand-in are decoys, which a diagnosis has to see at any time.
     always_fails = frozenset({"backup_size_trend"})
     _newer_rows = 0

@@ -31,6 +31,10 @@ options:
     description: The run whose restore is meant.
     type: str
     required: true
+  switch:
+    description: Whether that restore was to be put in service. One that was not is done as soon as it is whole beside the live database.
+    type: bool
+    default: true
   wait:
     description: Seconds to wait for the end of that restore, when it still works.
     type: float
@@ -59,6 +63,11 @@ databases:
   returned: success
   type: list
   elements: dict
+beside:
+  description: Databases that stand whole beside the live one, restored and verified by whatever run.
+  returned: success
+  type: list
+  elements: str
 sessions:
   description: Sessions of this run in the server; always 0 on success.
   returned: success
@@ -84,6 +93,7 @@ def argument_spec() -> Dict[str, Any]:
         **pg.argument_spec(),
         "database": {"type": "str", "required": True},
         "run": {"type": "str", "required": True},
+        "switch": {"type": "bool", "default": True},
         "wait": {"type": "float", "default": 45},
     }
 

@@ -149,6 +149,8 @@ class Restore:
             self._compare(result)
             if self.options.switch:
                 result.update(self._switch(connection, plan))
+            elif not plan.resume:
+                result["undo"] = job_result.undo_beside(self.options)
         except BaseException as error:
             self.cleaning = True
             if not self.in_switch and not plan.resume:

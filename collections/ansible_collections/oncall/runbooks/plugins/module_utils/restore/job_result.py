@@ -26,10 +26,20 @@ def predicted(plan: Plan, options: RestoreOptions, loss: Dict[str, Any]) -> Dict
         "diff": diff(plan, options, changes),
         # What is not done loses nothing; why it is not done is what the reader has to know.
         "prediction": {**prediction(plan, options), **({} if changes else {"summary": message})},
-        "data_loss": loss if changes else {},
+        "data_loss": _loss(options, loss) if changes else {},
         "warnings": list(plan.warnings),
         "names": {"live": options.database, "restored": options.restored_name, "kept": options.before_name},
     }
+
+
+def _loss(options: RestoreOptions, loss: Dict[str, Any]) -> Dict[str, Any]:
+    """Return what is lost: by a restore that stays beside nothing, but whoever reads it means to switch."""
+    if options.switch:
+        return loss
+    said = "nothing as long as it stays beside; putting it in service would lose: %s" % loss.get(
+        "summary", ""
+    )
+    return {**loss, "summary": said}
 
 
 def _message(plan: Plan, options: RestoreOptions, changes: bool) -> str:
@@ -113,6 +123,17 @@ def undo_in_place(options: RestoreOptions, copy: Dict[str, Any]) -> Dict[str, An
         "role": "oncall.runbooks.postgres",
         "entry_point": "restore_undo",
         "args": args,
+    }
+
+
+def undo_beside(options: RestoreOptions) -> Dict[str, Any]:
+    """Return how a restore that stays beside is taken back: what it made is dropped."""
+    return {
+        "summary": "drop %s; the live database was never touched" % options.restored_name,
+        "reversible": True,
+        "role": "oncall.runbooks.postgres",
+        "entry_point": "restore_undo",
+        "args": {"database": options.database, "run": options.run, "state": "released"},
     }
 
 

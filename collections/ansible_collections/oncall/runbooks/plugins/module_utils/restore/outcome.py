@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import database_marks as marks
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore import job_result
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 
 _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()"
@@ -45,11 +46,23 @@ def look(
     found = [d for d in every if d.mark is not None and d.mark.of == options.database]
     state, summary = judged(options, found, options.database in {d.name for d in every})
     undo = _undo(options, found) if state == "done" else None
+    if not options.switch and _whole_beside(options.run, found):
+        # It was never meant to be put in service, so it is done.
+        state, undo = "done", job_result.undo_beside(options)
     return {
         "outcome": {"state": state, "summary": summary, "undo": undo},
+        "beside": [d.name for d in found if _is_whole_beside(d)],
         "databases": [marks.as_dict(d) for d in found if d.mark is not None and d.mark.run == options.run],
         "sessions": left,
     }
+
+
+def _whole_beside(run: str, found: List[marks.MarkedDatabase]) -> bool:
+    return any(_is_whole_beside(d) and d.mark is not None and d.mark.run == run for d in found)
+
+
+def _is_whole_beside(found: marks.MarkedDatabase) -> bool:
+    return found.mark is not None and (found.mark.role, found.mark.phase) == ("restore", "verified")
 
 
 def _sessions(connection: Any, options: RestoreOptions) -> int:
