@@ -110,12 +110,14 @@ class BackupStale(Case):
     def problem_outside(self, stack: Stack) -> str:
         """Look for a backup that is whole and young, and see whether the job may and does run."""
         try:
-            stale = outside_backups.problem(stack)
-            locked_out = jobs.backup_locked_out(stack)
-            stands = jobs.worked_on(stack)
+            # First what needs no database: one that is frozen would be waited for without end.
+            if stale := outside_backups.problem(stack):
+                return stale
+            if locked_out := jobs.backup_locked_out(stack):
+                return f"{locked_out} holds the lock of the backup job"
+            return jobs.worked_on(stack)
         except Exception as error:  # whatever the store or the database says
             return f"the backups cannot be looked at: {str(error).strip()}"
-        return stale or (f"{locked_out} holds the lock of the backup job" if locked_out else "") or stands
 
     def picture(self, stack: Stack) -> dict[str, Any]:
         """Take what is in the bucket and, where nobody writes it all the time, when the job last reported."""

@@ -13,8 +13,8 @@ from runbook.rehearsal.symptoms import backups, database
 from runbook.rehearsal.symptoms.together import all_of
 
 _MARKED = """
-SELECT option FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase,
-unnest(s.setconfig) option WHERE d.datname = %s AND s.setrole = 0 AND option LIKE 'oncall_runbooks.restore%%'"""
+SELECT option FROM pg_database d JOIN pg_db_role_setting s ON s.setdatabase = d.oid AND s.setrole = 0,
+unnest(s.setconfig) option WHERE d.datname = %s AND option LIKE 'oncall_runbooks.restore%%'"""
 _SYMPTOMS = (
     Symptom(
         "dropped-table",
