@@ -12,8 +12,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options im
 from restoring import Restoring
 
 
-def _look(restoring: Restoring, run: str = "run-1", wait: float = 5.0) -> dict[str, Any]:
-    options = RestoreOptions.from_params(restoring.options(run=run))
+def _look(restoring: Restoring, run: str = "run-1", wait: float = 5.0, **more: Any) -> dict[str, Any]:
+    options = RestoreOptions.from_params(restoring.options(run=run, **more))
     return outcome.look(options, wait, time.monotonic, time.sleep)
 
 
@@ -36,11 +36,21 @@ def test_the_server_knows_what_a_restore_did(restoring: Restoring) -> None:
 
 def test_what_waits_beside_is_not_in_service(restoring: Restoring) -> None:
     restoring.backup()
-    assert restoring.run(switch=False)["changed"]
+    done = restoring.run(switch=False)
+    assert done["changed"]
+    assert done["data_loss"]["summary"].startswith("nothing as long as it stays beside")
     said = _look(restoring)
     assert said["outcome"]["state"] == "not_done"
     assert "is whole, a restore of the same backup takes it up" in said["outcome"]["summary"]
-    assert [d["name"] for d in said["databases"]] == restoring.others()
+    assert [d["name"] for d in said["databases"]] == said["beside"] == restoring.others()
+    # For whoever wanted no more than that it is done, and taken back by dropping it.
+    assert _look(restoring, switch=False)["outcome"] == {
+        **said["outcome"],
+        "state": "done",
+        "undo": done["undo"],
+    }
+    assert restoring.run(**done["undo"]["args"])["changed"]
+    assert restoring.others() == []
 
 
 def test_a_restore_that_still_works_is_not_judged(restoring: Restoring) -> None:

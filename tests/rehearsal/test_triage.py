@@ -18,15 +18,18 @@ from runbook.rehearsal import cases, isolation, stack
 pytestmark = pytest.mark.slow
 # A triage does not read the audit log: whether somebody is in who should not be is a question of its own.
 NOT_MEASURED = {("roost", "security-breach")}
+# Whatever calls for a restore is a failure of the database first, and that runbook has the same restore.
+NEVER_FIRST = {("cleaning", "database-restore")}
 ALONE = [
     (system, runbook)
     for system in cases.systems()
     for runbook in cases.names(system)
-    if (system, runbook) not in NOT_MEASURED
+    if (system, runbook) not in NOT_MEASURED | NEVER_FIRST
 ]
 TOGETHER = [
     ("cleaning", ("disk-full", "nearly-full"), ("database-failure", "postmaster-killed")),
     ("cleaning", ("service-outage", "api-killed"), ("job-scheduler-stale", "worker-killed")),
+    ("cleaning", ("database-failure", "corrupt-tables"), ("database-restore", "dropped-table")),
     ("cleaning", ("database-failure", "postmaster-killed"), ("service-outage", "proxy-out-of-order")),
     ("roost", ("auth-outage", "auth-killed"), ("stream-outage", "relay-killed")),
 ]
