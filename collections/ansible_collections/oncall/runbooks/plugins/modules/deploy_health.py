@@ -81,25 +81,17 @@ duration_s:
   sample: 0.2
 """
 
-import time
 from typing import Any, Dict
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.health import measure
 from ansible_collections.oncall.runbooks.plugins.module_utils.deploy.options import DEPLOY_SPEC
-from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import measured
 
 
 def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
     """Measure and return the module's result; nothing is ever changed."""
-    started = time.monotonic()
-    findings = measure(params)
-    return {
-        "changed": False,
-        "findings": findings,
-        "status": worst(findings),
-        "duration_s": round(time.monotonic() - started, 3),
-    }
+    return measured(lambda: measure(params))
 
 
 def main() -> None:

@@ -234,27 +234,19 @@ duration_s:
   sample: 0.4
 """
 
-import time
 from typing import Any, Dict
 
-from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.postgres import argument_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.health import CHECKS, measure_health
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import measured
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import threshold_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose import RUNTIME_SPEC
 
 
 def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
     """Measure and return the module's result; nothing is ever changed."""
-    started = time.monotonic()
-    findings = measure_health(params)
-    return {
-        "changed": False,
-        "findings": findings,
-        "status": worst(findings),
-        "duration_s": round(time.monotonic() - started, 3),
-    }
+    return measured(lambda: measure_health(params))
 
 
 def main() -> None:

@@ -215,11 +215,10 @@ duration_s:
   sample: 0.2
 """
 
-import time
 from typing import Any, Dict
 
-from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import measured
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.thresholds import threshold_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.client import argument_spec
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.credentials import CLIENT_SPEC
@@ -235,14 +234,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose imp
 
 def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
     """Measure and return the module's result; no key of anybody is changed."""
-    started = time.monotonic()
-    findings = measure_health(params)
-    return {
-        "changed": False,
-        "findings": findings,
-        "status": worst(findings),
-        "duration_s": round(time.monotonic() - started, 3),
-    }
+    return measured(lambda: measure_health(params))
 
 
 def main() -> None:

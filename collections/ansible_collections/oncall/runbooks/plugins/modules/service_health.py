@@ -155,13 +155,15 @@ duration_s:
   sample: 0.4
 """
 
-import time
-from typing import Any, Dict
+from typing import Any, Dict, List
 
-from ansible_collections.oncall.runbooks.plugins.module_utils.findings import worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.module import run_module
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.host import HOST_SPEC, host_probes
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_probes
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import (
+    Probe,
+    measured,
+    run_wanted,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.services import (
     CHECKS,
     SERVICE_SPEC,
@@ -179,7 +181,10 @@ ALL_CHECKS = (*CHECKS, "settings_temporary", *HOST_CHECKS, *USAGE_CHECKS)
 
 def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa: ARG001 - it only reads
     """Measure and return the module's result; nothing is ever changed."""
-    started = time.monotonic()
+    return measured(lambda: _measure(params))
+
+
+def _measure(params: Dict[str, Any]) -> List[Dict[str, Any]]:
     wanted = params["checks"] or ALL_CHECKS
     probes = service_probes(params["services"], wanted, params["timeout"])
     if params["private_dir"]:
@@ -189,15 +194,7 @@ def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:  # noqa:
     usage = params.get("usage") or {}
     if usage.get("samples") and set(wanted).intersection(USAGE_CHECKS):
         probes.append(usage_probe(params["services"], usage, params["timeout"]))
-    host = host_probes(params)
-    probes += [probe for probe in host if set(wanted).intersection(probe.checks)]
-    findings = [found for found in run_probes(probes) if found["check"] in wanted]
-    return {
-        "changed": False,
-        "findings": findings,
-        "status": worst(findings),
-        "duration_s": round(time.monotonic() - started, 3),
-    }
+    return run_wanted(probes + host_probes(params), wanted)
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes import (
     runtime,
     server,
 )
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_probes
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_wanted
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose import choose_provider
 
 # libpq's own time limit has to end before the probe's, so that its reason is told instead of "late".
@@ -44,9 +44,7 @@ CHECKS = (
 def measure_health(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
     """Measure everything at the same time and return the findings, at least one for each check asked for."""
     probes = host.host_probes(params) + _runtime_probes(params) + _server_probes(params)
-    wanted = set(params.get("checks") or CHECKS)
-    found = run_probes([probe for probe in probes if wanted.intersection(probe.checks)])
-    return [finding for finding in found if finding["check"] in wanted]
+    return run_wanted(probes, params.get("checks") or CHECKS)
 
 
 def _runtime_probes(params: Mapping[str, Any]) -> List[Probe]:

@@ -9,10 +9,10 @@ __metaclass__ = type
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
-from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding
+from ansible_collections.oncall.runbooks.plugins.module_utils.findings import finding, worst
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.scrub import scrub
 
 Finding = Dict[str, Any]
@@ -81,3 +81,17 @@ def run_probes(probes: Sequence[Probe]) -> List[Finding]:
     """
     running = [_Running(probe) for probe in probes]
     return [found for one in running for found in one.findings()]
+
+
+def run_wanted(probes: Sequence[Probe], wanted: Collection[str]) -> List[Finding]:
+    """Run those of `probes` that have one of the `wanted` checks, and return the findings of these checks."""
+    found = run_probes([probe for probe in probes if not set(wanted).isdisjoint(probe.checks)])
+    return [finding for finding in found if finding["check"] in wanted]
+
+
+def measured(measure: Callable[[], List[Finding]]) -> Dict[str, Any]:
+    """Return the result of a module that only measures: what was found, the worst of it, how long it took."""
+    started = time.monotonic()
+    findings = measure()
+    spent = round(time.monotonic() - started, 3)
+    return {"changed": False, "findings": findings, "status": worst(findings), "duration_s": spent}

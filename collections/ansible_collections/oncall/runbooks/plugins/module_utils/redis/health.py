@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes import host
-from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_probes
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runner import Probe, run_wanted
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runtime import measure_runtime
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis import answers, credentials, state
 from ansible_collections.oncall.runbooks.plugins.module_utils.redis.address import login_of
@@ -85,9 +85,7 @@ def _once(params: Mapping[str, Any]) -> List[Dict[str, Any]]:
     limits = {name: limit for name, limit in params["thresholds"].items() if name.startswith(ON_DISK)}
     on_host = dict(params, thresholds=limits, docker_root="")
     probes = host.host_probes(on_host) + _runtime_probes(params) + _server_probes(params)
-    wanted = set(params.get("checks") or CHECKS)
-    found = run_probes([probe for probe in probes if wanted.intersection(probe.checks)])
-    return [finding for finding in found if finding["check"] in wanted]
+    return run_wanted(probes, params.get("checks") or CHECKS)
 
 
 def _runtime_probes(params: Mapping[str, Any]) -> List[Probe]:
