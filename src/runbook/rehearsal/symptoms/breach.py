@@ -66,8 +66,9 @@ def note(stack: Stack) -> Path:
 
 
 def evidence(stack: Stack) -> dict[str, bytes]:
-    """Return the files of evidence that are kept on the host, by name."""
-    return {path.name: path.read_bytes() for path in (stack.folder / "private" / "evidence").glob("*/*")}
+    """Return the files of evidence that are kept on the host, by name; their sums are in the run's record."""
+    files = (stack.folder / "private" / "evidence").glob("*/*")
+    return {path.name: path.read_bytes() for path in files if path.name != "SHA256SUMS"}
 
 
 def taken_over(stack: Stack) -> None:
