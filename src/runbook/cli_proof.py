@@ -7,7 +7,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -23,6 +23,7 @@ from runbook.catalog import find_system, system_names
 from runbook.output import make_console
 from runbook.output_text import seconds
 from runbook.project import Project, find_project
+from runbook.proof_gaps import gaps
 from runbook.proof_totals import lines, totals
 from runbook.proofs import STYLE, Standings, known_faults, standings
 
@@ -40,10 +41,13 @@ def proof(args: argparse.Namespace) -> int:
     for name in names:
         # Raises when it is damaged: elsewhere that only means that nothing is proved.
         proof_store.shipped(project.root, name)
+    missing = gaps(project, stand.values())
     if args.json:
         listed = [
-            one.as_dict() | {"rehearsals": [_told(found) for found in one.rehearsals.values()]}
-            for one in stand.values()
+            one.as_dict()
+            | {"not_shown": list(missing.get(key, ()))}
+            | {"rehearsals": [_told(found) for found in one.rehearsals.values()]}
+            for key, one in stand.items()
         ]
         told = {
             "project": str(project.root),
@@ -54,8 +58,8 @@ def proof(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(told, ensure_ascii=False, indent=2) + "\n")
     else:
         console = make_console()
-        for one in stand.values():
-            print_standing(console, one)
+        for key, one in stand.items():
+            print_standing(console, one, missing.get(key, ()))
         console.print(Text("\n" + "\n".join(lines(totals(stand.values())))))
         console.print(Text(f"\n{summary(stand)}", style="bold green" if _all_proved(stand) else "bold red"))
     return 0 if _all_proved(stand) else 1
@@ -89,13 +93,15 @@ def _save(project: Project, stand: Standings, systems: Iterable[str], *, quiet: 
             sys.stdout.write(f"{len(proved)} rehearsals of {system} saved in {path}\n")
 
 
-def print_standing(console: Console, one: Standing) -> None:
-    """Print how one runbook stands, and each of its faults on a line."""
+def print_standing(console: Console, one: Standing, missing: Sequence[str]) -> None:
+    """Print how one runbook stands, what no rehearsal has shown, and each of its faults on a line."""
     head = Text(f"\n{one.system} · {one.runbook}  ", style="bold")
     console.print(head.append(one.line, style=STYLE[one.state]))
     if one.why:
         console.print(Text(f"  {one.why}"))
         console.print(Text(f"  prove it: {engine.command(one.system, one.runbook)}"), soft_wrap=True)
+    if missing:
+        console.print(Text(f"  not shown: {'; '.join(missing)}", style="yellow"), soft_wrap=True)
     if one.rehearsals:
         console.print(Padding(_faults(one), (0, 0, 0, 2)))
 
