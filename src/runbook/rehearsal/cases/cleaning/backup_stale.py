@@ -55,8 +55,8 @@ _SYMPTOMS = (
         "no backup was made for three nights, and somebody holds a table that has to be dumped",
         all_of(_MISSED, holders.lock_out("public.bookings")),
         kind="failing step",
-        asks="take-backup",
-        finds=("backup_age",),
+        expects="take-backup",
+        finds=_FINDS,
         damages=True,
         ends="failed, undone",
         says="somebody has locked a table",
@@ -121,10 +121,10 @@ class BackupStale(Case):
 
     def picture(self, stack: Stack) -> dict[str, Any]:
         """Take what is in the bucket and, where nobody writes it all the time, when the job last reported."""
-        taken: dict[str, Any] = {"the bucket": outside_backups.keys(stack)}
-        if outside_backups.problem(stack):
-            taken["the heartbeat of the backup job"] = jobs.backup_beat(stack)
-        return taken
+        with outside_backups.behind_its_rules(stack):
+            taken: dict[str, Any] = {"the bucket": outside_backups.keys(stack)}
+            stale = outside_backups.problem(stack)
+        return taken | ({"the heartbeat of the backup job": jobs.backup_beat(stack)} if stale else {})
 
     def verified(self, stack: Stack, fault: Symptom, before: Any) -> list[str]:
         """See that a backup by hand added one object and its checksum, and that nothing else is another."""
