@@ -19,7 +19,7 @@ REHEARSAL = "rehearsal: fault, diagnose, plan, apply, verify, undo, compare"
 def broken_stack() -> Iterator[stack.Stack]:
     """Yield a stand-in whose database is damaged."""
     with stack.running(stack.Options()) as up:
-        cases.find_fault("corrupt-tables").inject(up)
+        cases.find_fault("corrupt-tables", commands.SYSTEM).run("fault", up)
         yield up
 
 
