@@ -19,10 +19,11 @@ from rich.text import Text
 from runbook_engine import record, state
 from runbook_engine.reduce import PHASES
 
-from runbook.output_text import STATUS_STYLE, clock, is_formality, seconds, shorten
+from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, clock, is_formality, seconds, shorten
 
 _PLAIN_PROGRESS_S = 5.0
 _PHASE_WIDTH = 9
+_FIRST = 6  # findings of one step that are told at once
 _WORST_FIRST = ("unreachable", "failed", "rescued", "ignored", "started", "changed", "ok", "skipped")
 
 
@@ -36,6 +37,7 @@ class StepView:
     action: str
     hosts: dict[str, str] = field(default_factory=dict)
     messages: dict[str, str] = field(default_factory=dict)
+    findings: list[dict[str, Any]] = field(default_factory=list)
     duration_s: float = 0.0
 
     @property
@@ -51,6 +53,11 @@ class StepView:
         return (
             self.phase in PHASES and self.status != "skipped" and not is_formality(self.action, self.status)
         )
+
+    def alarming(self) -> list[dict[str, Any]]:
+        """What a diagnosing step found that is not as it should be, the worst first."""
+        alarming = SEVERITY_ORDER[:-1] if self.phase == "diagnose" else ()
+        return [f for status in alarming for f in self.findings if f.get("status") == status]
 
     def counts(self) -> str:
         """How many hosts ended how, e.g. `2 ok, 1 failed`; with one host only the word."""
@@ -77,6 +84,7 @@ class Steps:
             self.current.hosts[data["host"]] = "started"
         elif kind == "step.finished" and self.current is not None and self.current.key == data["step"]:
             self.current.hosts[data["host"]] = data["status"]
+            self.current.findings += data.get("findings") or []
             self.current.duration_s = max(self.current.duration_s, data.get("duration_s") or 0.0)
             if data["status"] in ("failed", "unreachable"):
                 self.current.messages[data["host"]] = str(data.get("msg") or "no message")
@@ -165,6 +173,21 @@ class LiveView:
         for host, message in step.messages.items():
             said = Text(f"{host}: {message}", style=style)
             self._console.print(Padding(said, (0, 0, 0, 7)))
+        self._first_findings(step)
+
+    def _first_findings(self, step: StepView) -> None:
+        """Say what is wrong as soon as it is measured: all findings follow when the run has ended."""
+        alarming = step.alarming()
+        for finding in alarming[:_FIRST]:
+            host = f"{finding.get('host')}: " if len(step.hosts) > 1 else ""
+            line = Text("       ")
+            line.append(f"{finding['status']:<8}", style=STATUS_STYLE[finding["status"]])
+            line.append(f"{finding.get('check')}  {host}{finding.get('summary')}")
+            line.truncate(self._console.width, overflow="ellipsis")
+            self._console.print(line, no_wrap=True)
+        if len(alarming) > _FIRST:
+            more = f"       and {len(alarming) - _FIRST} more, listed at the end"
+            self._console.print(Text(more, style="dim"))
 
     def _running(self) -> dict[str, Any]:
         """What the long step at hand says of itself."""

@@ -225,3 +225,40 @@ def test_a_long_message_of_a_step_stays_below_its_step() -> None:
     assert len(lines) > 3
     assert all(line.startswith(" " * 7) for line in lines[1:])
     assert max(map(len, lines)) <= 80
+
+
+def test_what_is_wrong_is_said_as_soon_as_it_is_measured(tmp_path: Path) -> None:
+    """The worst first, in one line each; what is well, and what a verifying step finds, waits for the end."""
+
+    def found(check: str, status: str) -> dict[str, str]:
+        return {"check": check, "status": status, "host": "a", "summary": f"{check} is {status}. " * 9}
+
+    step = {"step": 1, "host": "a", "name": "Measure", "phase": "diagnose", "effect": "read", "action": "x"}
+    checks = [found("load", "ok"), found("disk", "warn"), found("log", "unknown"), found("data", "fail")]
+    events = [
+        ("step.started", step),
+        ("step.finished", {**step, "status": "ok", "duration_s": 1.0, "findings": checks}),
+        ("step.started", {**step, "step": 2, "name": "Look again", "phase": "verify"}),
+        ("step.finished", {**step, "step": 2, "status": "ok", "findings": checks}),
+        ("step.started", {**step, "step": 3}),
+        ("step.finished", {**step, "step": 3, "status": "ok", "findings": [found("disk", "fail")] * 9}),
+    ]
+    out = io.StringIO()
+    view = LiveView(Console(file=out, width=80), None)
+    view.started(_folder(tmp_path, events[:3]))
+    view.poll()
+    lines = out.getvalue().splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["fail", "data"],
+        ["unknown", "log"],
+        ["warn", "disk"],
+    ]
+    assert all(len(line) <= 80 and line.endswith("…") for line in lines[1:])
+    _folder(tmp_path, events)
+    view.poll()
+    view.ended()
+    lines = out.getvalue().splitlines()[4:]
+    assert "Look again" in lines[0]
+    assert "Measure" in lines[1]
+    assert [line.split()[0] for line in lines[2:]] == ["fail"] * 6 + ["and"]
+    assert "3 more" in lines[-1]
