@@ -76,6 +76,7 @@ EFFECTS = {
     "oncall.runbooks.webhook_resend": "irreversible",
     "oncall.runbooks.postgres_sessions": "irreversible",
     "oncall.runbooks.postgres_slot_drop": "irreversible",
+    "oncall.runbooks.process_pause": "change",
     "oncall.runbooks.disk_reclaim": "irreversible",
     "oncall.runbooks.deploy_health": None,
     "oncall.runbooks.git_deploy": "change",

@@ -11,6 +11,9 @@ from runbook.rehearsal.parts.services import Services
 MIGRATIONS = Path(__file__).resolve().parent.parent / "data" / "cleaning_migrations"
 """What the code brings that is deployed, where no part of the stack deploys it."""
 
+# A container would end the API at it; here it is only measured by it.
+_API_MEMORY = 96 << 20
+
 
 class CleaningServices(Services):
     """The API, the proxy before it, and the worker beside it."""
@@ -31,6 +34,7 @@ class CleaningServices(Services):
             "CUSTOMER_EMAIL": "canary@example.org",
             "CUSTOMER_PASSWORD": "canary-" + secrets.token_hex(12),
             "PROXY_UPSTREAM": self.url("api"),
+            "API_MEMORY_LIMIT": str(_API_MEMORY),
         }
 
     def _program(self, name: str) -> str:

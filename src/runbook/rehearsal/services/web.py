@@ -79,6 +79,7 @@ class Service:
         self.env: Mapping[str, str] = dict(os.environ)
         self.fault: dict[str, Any] = {}
         self._kept_open: IO[bytes] | None = None
+        self._leaked = b""
         self.routes: list[tuple[str, str, Handler]] = [("GET", r"/health", self.health)]
 
     def check(self) -> None:
@@ -129,10 +130,11 @@ class Service:
 
         Keys: status (everything is answered with it), error (its text, also logged), delay (seconds before
         each answer), lines and say (that many log lines of that text), holds (path and bytes of a file that
-        is deleted and kept open). An empty object ends the fault.
+        is deleted and kept open), leaks (bytes of memory). An empty object ends the fault.
         """
         self.fault = json.loads((self.options.run_dir / f"{self.called}.fault").read_text())
         self._kept_open = _hold(**self.fault["holds"]) if "holds" in self.fault else None
+        self._leaked = b"x" * self.fault.get("leaks", 0)
         for number in range(self.fault.get("lines", 0)):
             self.log("ERROR", f"{self.fault['say']} ({number})")
 

@@ -111,7 +111,6 @@ def tree(processes: Mapping[int, Process], pid: int) -> Set[int]:
 def not_for_judgement(processes: Mapping[int, Process]) -> Set[int]:
     """Return the first process, the kernel's own, and whoever looks, with those that started it."""
     found = {1} | tree(processes, _KTHREADD) if _is_kernel(processes) else {1}
-    found |= tree(processes, os.getpid())
     pid = os.getpid()
     while pid in processes:
         found.add(pid)

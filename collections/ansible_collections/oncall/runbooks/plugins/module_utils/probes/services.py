@@ -22,6 +22,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.probes.runtime imp
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.service_errors import ANSWERS_SPEC
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.service_log import measure_service_log
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.service_settings import measure_settings
+from ansible_collections.oncall.runbooks.plugins.module_utils.probes.usage import CHECKS as USAGE_CHECKS
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes.usage import LIMIT_SPEC, measure_usage
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import Provider
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose import (
@@ -105,8 +106,7 @@ def usage_probe(services: Iterable[Mapping[str, Any]], rule: Mapping[str, Any], 
     """Return the probe of what all `services` and everybody else use, by the option `usage`."""
     looked_at = [(one, choose_provider(one["runtime"], timeout=timeout)) for one in services]
     seconds = rule["samples"] * rule["interval"] + timeout + GRACE
-    # How much is used of a service that could not be asked for is said by the probe itself.
-    return Probe(("process_usage", "processors"), lambda: measure_usage(looked_at, rule), seconds)
+    return Probe(USAGE_CHECKS, lambda: measure_usage(looked_at, rule), seconds)
 
 
 def _probes(service: Mapping[str, Any], provider: Provider, timeout: float) -> Iterator[Probe]:

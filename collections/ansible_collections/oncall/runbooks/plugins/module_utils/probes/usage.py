@@ -115,7 +115,7 @@ def _use(service: Mapping[str, Any], provider: Provider, samples: Sequence[Sampl
     else:
         use = _Use(tree(processes, state.pid))
     use.memory = use.memory or private_memory(use.pids)
-    use.limit = told.get("memory_limit") or _limit_of(told, provider) or use.limit
+    use.limit = told.get("memory_limit") or use.limit or _limit_of(told, provider)
     use.processors = told.get("processors") or use.processors or float(os.cpu_count() or 1)
     use.percents = [percent / use.processors for percent in used_percents(samples, use.pids)]
     return use
