@@ -19,6 +19,9 @@ import psycopg2
 
 from runbook.rehearsal.processes import Process, StandInError, free_port, own, unprivileged_prefix
 
+# Long enough for a machine with much to do; a postmaster that is stopped takes connections and says nothing.
+_CONNECT_TIMEOUT_S = 10
+
 
 @dataclass(frozen=True)
 class PostgresBinaries:
@@ -193,14 +196,14 @@ class PostgresServer:
         return True
 
     def connect(self, database: str = "postgres", **options: Any) -> Any:
-        """Return a psycopg2 connection as the superuser."""
+        """Return a psycopg2 connection as the superuser; a server that is frozen is given up in the end."""
         return psycopg2.connect(
             host=self.host,
             port=self.port,
             user=self.superuser,
             password=self.password,
             dbname=database,
-            **options,
+            **{"connect_timeout": _CONNECT_TIMEOUT_S, **options},
         )
 
     def execute(self, sql: str, parameters: Any = None, *, database: str = "postgres") -> list[Any]:
