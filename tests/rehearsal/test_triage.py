@@ -17,7 +17,8 @@ from runbook.rehearsal import cases, isolation, stack
 
 pytestmark = pytest.mark.slow
 # A triage does not read the audit log: whether somebody is in who should not be is a question of its own.
-NOT_MEASURED = {("roost", "security-breach")}
+# That a write cannot wait is seen by no measurement: a person decides it.
+NOT_MEASURED = {("roost", "security-breach"), ("cleaning", "break-glass-access")}
 # Whatever calls for a restore is a failure of the database first, and that runbook has the same restore.
 NEVER_FIRST = {("cleaning", "database-restore")}
 ALONE = [
