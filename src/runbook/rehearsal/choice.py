@@ -91,8 +91,10 @@ def _essential(case: type[Case], default: Sequence[Symptom]) -> list[Symptom]:
         if fault.mitigation and fault.mitigation not in {one.mitigation for one in wanted}:
             wanted.append(fault)
     for kind in KINDS:
-        if kind not in {one.kind for one in wanted}:
-            wanted += [one for one in case.symptoms if one.kind == kind][:1]
+        # One that ends in its plan shows its kind only where no other does.
+        of_kind = sorted((one for one in case.symptoms if one.kind == kind), key=lambda one: one.in_plan)
+        if not any(one in wanted and one.in_plan == of_kind[0].in_plan for one in of_kind):
+            wanted += of_kind[:1]
     wanted += [one for one in case.symptoms if one not in wanted][: max(FEWEST - len(_once(wanted)), 0)]
     return [one for one in case.symptoms if one in wanted]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,13 @@ def test_what_is_essential_is_the_default_each_mitigation_and_each_kind() -> Non
     assert _names(case, ESSENTIAL) == ["a", "more of a", "b", "step", "gone", "never well"]
     assert _names(case, DEFAULT) == ["more of a"]
     assert len(_names(case, ALL)) == 7
+
+
+def test_what_ends_in_its_plan_shows_its_kind_only_where_no_other_does() -> None:
+    refused = replace(_fault("refused", "swap", STEP, ends="failed"), in_plan=True)
+    fails, late = (_fault(name, kind=STEP, ends="failed") for name in ("fails", "late"))
+    assert _names(_case(_fault("a"), refused, fails, late), ESSENTIAL) == ["a", "refused", "fails"]
+    assert _names(_case(_fault("a"), refused, _fault("b"), _fault("c")), ESSENTIAL) == ["a", "refused", "b"]
 
 
 def test_three_faults_are_the_least() -> None:
