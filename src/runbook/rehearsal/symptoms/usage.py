@@ -26,8 +26,9 @@ LIMIT_PERCENT = 85.0
 _LONG_S = 3.0
 # A join without its condition; it sleeps for most of the time, because others use this machine, too.
 _QUERY = "SELECT count(pg_sleep(0.01)) FROM public.bookings a CROSS JOIN public.bookings b"
+# It ends with the stand-in.
 _SCRIPT = """#!/bin/sh
-while :; do
+while [ -e '{path}' ]; do
   i=0
   while [ $i -lt 20000 ]; do i=$((i + 1)); done
   sleep 0.01
@@ -111,7 +112,7 @@ def _end(stack: Stack, what: str) -> None:
 def run_away(stack: Stack) -> None:
     """Start a job that never ends and does nothing but count."""
     script = stack.folder / JOB
-    script.write_text(_SCRIPT)
+    script.write_text(_SCRIPT.format(path=stack.path))
     script.chmod(0o700)
     job = subprocess.Popen([str(script)], stdin=subprocess.DEVNULL, start_new_session=True)
     _pid_file(stack, "job").write_text(str(job.pid))
