@@ -16,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
+OVERRIDE = "the doors are compared"
 _OURS = ("ANSIBLE_", "AWX_", "MOLECULE_", "ONCALL_", "RUNBOOK_")
 # What AWX tells every job besides its survey answers, under both names that it has had.
 _AWX = {
@@ -143,6 +144,9 @@ class Awx(TwoStep):
         environment = private / "env"
         environment.mkdir(exist_ok=True)
         answers = {**self.asked.variables(digest), **_AWX}
+        if digest and self.asked.overlays:
+            # A copy of a stand-in's inventory does not look like one: a proof is asked for.
+            answers["override"] = OVERRIDE
         (environment / "extravars").write_text(json.dumps(answers))
         (environment / "cmdline").write_text("--diff" if digest else "--diff --check")
         # Every job has the same environment: who asked for it is in the extra variables.

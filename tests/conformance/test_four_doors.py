@@ -118,5 +118,8 @@ def test_the_database_is_restored_with_the_same_result_at_every_door(real: Resul
         for other, plain in zip(results, real["ansible-playbook"], strict=True):
             seen = [bound(alike(result, measured=True), "molecule") for result in (other, plain)]
             found = differences(*seen)
-            # An overlay is known by its place, and AWX has a copy of it elsewhere.
-            assert found == ([".rehearsal: False instead of True"] if name == "awx" else []), name
+            differs = {difference.partition(":")[0] for difference in found}
+            # An overlay is known by its place, and AWX has a copy of it elsewhere: that is no rehearsal, so a
+            # proof is asked for, which there may be or not.
+            allowed = {".rehearsal", ".gate.proof", ".gate.override", ".options"} if name == "awx" else set()
+            assert differs <= allowed, (name, found)
