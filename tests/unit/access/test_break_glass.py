@@ -145,6 +145,9 @@ def test_a_write_is_predicted_made_noted_and_its_token_void_at_once(api: Api) ->
     assert done["access"]["reason"].startswith(
         'a "flood"; incident INC-7, approved by the lead, asked for by '
     )
+    (kept,) = done["evidence"]
+    assert json.loads(kept["content"]) == {**done["access"], "call": "cancel"}
+    assert kept["summary"].endswith("Z, revoked before that")
     noted = [row[0] for row in api.sql("SELECT action FROM public.admin_audit ORDER BY id")]
     assert noted == ["break_glass.start", "booking.cancel", "booking.cancel", "break_glass.revoke"]
     # One token for all of it, and a minute of fifteen is enough.
@@ -215,6 +218,7 @@ def test_a_write_that_fails_leaves_no_token(api: Api) -> None:
     api.service.fault = {"bookings": "deadlock detected"}
     failed = api.write()
     assert (failed["left_unchanged"], "undo" in failed, api.good()) == (True, False, 0)
+    assert "revoked before that" in failed["evidence"][0]["summary"]
     api.service.fault = {}
     # The second of two is refused: what the first changed can be taken back.
     api.sql("UPDATE public.bookings SET status = 'done' WHERE id = 2")

@@ -9,7 +9,7 @@ __metaclass__ = type
 import getpass
 import os
 import socket
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.access.calls import (
     Call,
@@ -28,6 +28,7 @@ class ActionModule(ControllerAction):
 
     MODULE = "oncall.runbooks.break_glass_write"
     SECRETS = frozenset({"password"})
+    _work: Optional[Emergency] = None
 
     def act(self, options: Dict[str, Any], task_vars: Mapping[str, Any]) -> Dict[str, Any]:
         """Write, take back, or revoke, and return the result without any token."""
@@ -44,12 +45,13 @@ class ActionModule(ControllerAction):
             text = "token %(id)s is good until %(until)s" % access
             progress.append({"phase": "access", "text": text})
 
+        self._work = work = Emergency(Administration(options), call, why, keep)
         if options["state"] == "undone":
-            work = Emergency(Administration(options), call, why, keep)
             return work.take_back(options["ledger"], check_mode=check_mode)
         objects = require_objects(options["objects"], options["limit"])
-        return Emergency(Administration(options), call, why, keep).write(objects, check_mode=check_mode)
+        return work.write(objects, check_mode=check_mode)
 
     def about_failure(self, error: OncallError) -> Dict[str, Any]:
-        """Say whether something was written, and how it is taken back."""
-        return {"left_unchanged": not error.changed, **({"undo": error.undo} if error.undo else {})}
+        """Say whether something was written, how it is taken back, and which token there was."""
+        told = {"undo": error.undo, "evidence": self._work.evidence if self._work else []}
+        return {"left_unchanged": not error.changed, **{name: said for name, said in told.items() if said}}

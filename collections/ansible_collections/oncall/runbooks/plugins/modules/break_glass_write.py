@@ -117,6 +117,11 @@ revoked:
   returned: with O(state=revoked)
   type: list
   elements: dict
+evidence:
+  description: The same as RV(access), and the call, for the record.
+  returned: when a token was asked for
+  type: list
+  elements: dict
 prediction:
   description: How many objects or tokens.
   returned: always

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 __metaclass__ = type
 
+import hashlib
+import json
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.access.calls import (
@@ -206,7 +208,22 @@ class Emergency:
         }
         if self._undo():
             result["undo"] = self._undo()
-        return result
+        return dict(result, evidence=self.evidence) if self.used else result
+
+    @property
+    def evidence(self) -> List[Values]:
+        """What the record keeps of the access: which token, why and until when; never the token."""
+        if not self.used:
+            return []
+        content = json.dumps(dict(self.used, call=self.call.name), indent=1, sort_keys=True) + "\n"
+        told = "break-glass token %(id)s: %(reason)s; good until %(until)s" % self.used
+        entry = {
+            "name": "break-glass-%s.json" % (self.used["id"] or "access"),
+            "content": content,
+            "sha256": hashlib.sha256(content.encode("utf-8")).hexdigest(),
+            "summary": told + (", revoked before that" if self.used.get("revoked") else ""),
+        }
+        return [entry]
 
 
 def revoke_open(api: Administration, ids: Sequence[str], *, check_mode: bool) -> Values:
