@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from runbook.rehearsal.symptoms import disk
 
 # What a probe or a customer makes meanwhile, and is not to be compared.
 _PASSING = ("oncall:", "session:")
+_REFUSED = 5
 _FILLER = "cache:page:"
 
 
@@ -36,13 +38,25 @@ def start(stack: Stack) -> None:
 
 
 def fill_memory(stack: Stack) -> None:
-    """Write pages until Redis takes no more, at last small ones: buffers of this connection count, too."""
+    """Write pages until Redis takes no more, at last small ones, and nobody can write any for a while."""
     number = 0
-    for length in (100_000, 5_000, 50):
-        with of(stack).client() as client, contextlib.suppress(redis.ResponseError):
-            while True:
-                client.set(f"{_FILLER}{number}", "x" * length)
-                number += 1
+    for length in (100_000, 5_000):
+        number = _filled(stack, number, length)
+    refused = 0
+    # Buffers of a connection count, and are given back some time after its end.
+    while refused < _REFUSED:
+        before, number = number, _filled(stack, number, 50)
+        refused = refused + 1 if number == before else 0
+        time.sleep(0.2)
+
+
+def _filled(stack: Stack, number: int, length: int) -> int:
+    """Write pages from `number` on until one is refused, and return its number."""
+    with of(stack).client() as client, contextlib.suppress(redis.ResponseError):
+        while True:
+            client.set(f"{_FILLER}{number}", "x" * length)
+            number += 1
+    return number
 
 
 def empty_memory(stack: Stack) -> None:
