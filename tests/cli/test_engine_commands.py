@@ -95,6 +95,7 @@ def test_the_lock_is_shown_broken_and_a_refused_run_resumed(cli: Cli) -> None:
     assert cli("resume", "last").returncode == 2
 
 
+@pytest.mark.slow
 def test_a_run_is_not_resumed_when_the_plan_is_another_one(cli: Cli) -> None:
     protocol = LockProtocol(FileStore("tiny", {"directory": str(cli.file.parent / "locks")}))
     protocol.acquire(Holder(OTHER, "bob", "elsewhere", 1, "rewrite"), 300.0)

@@ -89,7 +89,11 @@ def test_without_the_right_name_nothing_runs(cli: Cli, confirm: list[str]) -> No
 
 @pytest.mark.parametrize(
     ("typed", "code", "left"),
-    [("tiny\n", 0, "ok"), ("yes\n", 4, "bad"), ("\x04", 4, "bad")],
+    [
+        ("tiny\n", 0, "ok"),
+        ("yes\n", 4, "bad"),
+        pytest.param("\x04", 4, "bad", marks=pytest.mark.slow),
+    ],
 )
 def test_on_a_terminal_the_name_has_to_be_typed_after_the_plan(
     cli: Cli, typed: str, code: int, left: str
@@ -119,7 +123,10 @@ def test_a_name_typed_where_no_input_is_allowed_is_not_read(cli: Cli) -> None:
 
 @pytest.mark.parametrize(
     ("signals", "said"),
-    [([signal.SIGINT, signal.SIGINT], "interrupted twice"), ([signal.SIGTERM], "SIGTERM")],
+    [
+        pytest.param([signal.SIGINT, signal.SIGINT], "interrupted twice", marks=pytest.mark.slow),
+        ([signal.SIGTERM], "SIGTERM"),
+    ],
 )
 def test_stop_now_leaves_no_process_and_says_that_nothing_changed(
     cli: Cli, signals: list[int], said: str

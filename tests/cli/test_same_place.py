@@ -45,7 +45,7 @@ def test_what_is_suggested_can_be_pasted_and_stays_on_the_stand_in(cli: Cli, ove
     assert "(rehearsal)" in cli("runs").stdout
 
 
-@pytest.mark.parametrize("command", ["undo", "resume"])
+@pytest.mark.parametrize("command", ["undo", pytest.param("resume", marks=pytest.mark.slow)])
 def test_another_inventory_is_refused(cli: Cli, overlay: str, tmp_path: Path, command: str) -> None:
     lock = LockProtocol(FileStore("tiny", {"directory": str(cli.file.parent / "locks")}))
     lock.acquire(Holder("20260101t000000z-abcdef", "bob", "elsewhere", 1, "rewrite"), 300.0)
@@ -64,6 +64,7 @@ def test_another_inventory_is_refused(cli: Cli, overlay: str, tmp_path: Path, co
     assert recorded["asked"]["inventories"][1:] == [str(cli.project / overlay)]
 
 
+@pytest.mark.slow
 def test_undo_last_is_the_newest_change_in_place_and_a_refusal_is_short(cli: Cli) -> None:
     assert cli(*RUN, "--mitigation", "rewrite", "--apply", "--confirm", "tiny").returncode == 0
     changed = cli.runs[-1].name

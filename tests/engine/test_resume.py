@@ -145,6 +145,7 @@ def test_a_run_that_was_resumed_is_taken_back_with_the_run_that_resumed_it(engin
     assert _run(engine, "-e", f"undo={resumed.result['run']}", *SURE).exit == (4, "refused")
 
 
+@pytest.mark.slow
 def test_one_step_can_be_taken_back_alone(engine: Engine) -> None:
     done = _run(engine, *MEND, *SURE).result
     wire, burn = (

@@ -45,7 +45,10 @@ def job_of(before: set[Path]) -> int:
     return 0
 
 
-@pytest.mark.parametrize("how", ["gzip", "custom", "gzip-from-a-slow-store"])
+@pytest.mark.parametrize(
+    "how",
+    ["gzip", *(pytest.param(how, marks=pytest.mark.slow) for how in ("custom", "gzip-from-a-slow-store"))],
+)
 def test_a_restore_stays_within_128_megabytes(restoring: Restoring, how: str) -> None:
     restoring.fill(WIDE.format(ROWS))
     if how == "custom":

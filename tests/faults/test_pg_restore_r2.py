@@ -82,6 +82,7 @@ def test_a_wrong_checksum_beside_the_backup(restoring: Restoring) -> None:
     assert restoring.others() == []
 
 
+@pytest.mark.slow
 def test_nothing_to_restore(restoring: Restoring) -> None:
     assert restoring.run()["error"]["kind"] == "no_backup"
     assert "bucket" in restoring.run(bucket="no-such-bucket")["msg"]
@@ -128,7 +129,11 @@ def test_missing_role_and_extension_are_named(restoring: Restoring) -> None:
     assert restoring.others() == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
+    ids=lambda number: number.name,
+)
 def test_an_interrupted_controller_ends_the_job_at_once(restoring: Restoring, number: int) -> None:
     restoring.fill(
         "CREATE TABLE big AS SELECT i, repeat(md5(i::text), 20) t FROM generate_series(1, 60000) i"

@@ -202,7 +202,13 @@ def test_credentials_that_expire_midway(restoring: Restoring) -> None:
     assert restoring.others() == []
 
 
-@pytest.mark.parametrize("name", ['it\'s "quoted" %s; DROP DATABASE postgres --', "Ünïcode été 数据库 {}"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        'it\'s "quoted" %s; DROP DATABASE postgres --',
+        pytest.param("Ünïcode été 数据库 {}", marks=pytest.mark.slow),
+    ],
+)
 def test_names_that_would_break_sql(restoring: Restoring, name: str) -> None:
     server, plain = restoring.server, restoring.database
     hostile = f"{plain}{name}"
@@ -229,7 +235,7 @@ def test_names_that_would_break_sql(restoring: Restoring, name: str) -> None:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(made)))
 
 
-@pytest.mark.parametrize("how", ["directory", "zstd"])
+@pytest.mark.parametrize("how", ["directory", pytest.param("zstd", marks=pytest.mark.slow)])
 def test_directory_and_zstd(restoring: Restoring, how: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     good = restoring.digest()
     options: dict[str, object] = {}

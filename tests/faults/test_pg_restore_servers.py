@@ -61,6 +61,7 @@ def slowed(proxy: S3FaultProxy, rate: int = 800_000) -> str:
     return proxy.url
 
 
+@pytest.mark.slow
 def test_the_server_restarts_midway(restoring: Restoring, own_server: PostgresServer) -> None:
     live = restoring.digest()
 
