@@ -9,7 +9,7 @@ run: numbers of steps do not serve, because a resumed run may skip what came bef
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +106,17 @@ def newer(folder: Path, since: str) -> Iterable[dict[str, Any]]:
 
 def _made_anew(result: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Steps of which nobody knew what became of them, and which this run then did again."""
-    again = ((result.get("gate") or {}).get("resume") or {}).get("again") or ()
     ran = {identity for identity, step in identified(result) if step["status"] not in ("skipped", "started")}
-    return {(told["run"], told["step"]) for told in again if identity_of(told) in ran}
+    return {(told["run"], told["step"]) for told in _again(result) if identity_of(told) in ran}
+
+
+def begun_before(result: Mapping[str, Any]) -> set[Identity]:
+    """Return the steps that a run before this one had begun, and whose end nobody knew."""
+    return {identity_of(told) for told in _again(result)}
+
+
+def _again(result: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return ((result.get("gate") or {}).get("resume") or {}).get("again") or ()
 
 
 def identity_of(told: Mapping[str, Any]) -> Identity:

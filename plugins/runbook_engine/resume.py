@@ -62,6 +62,7 @@ def plan_resume(
     done: dict[lineage.Identity, dict[str, Any]] = {}
     again: dict[lineage.Identity, dict[str, Any]] = {}
     for result in reversed(results):
+        begun = lineage.begun_before(result)
         for identity, step in lineage.identified(result):
             key = (result["run"], step["id"])
             outcome = (told.get(key) or {}).get("state")
@@ -73,7 +74,10 @@ def plan_resume(
                     raise _taken_back(run, step, results[0])
                 done[identity] = entry | {"undo": bool(step.get("undo") or (told.get(key) or {}).get("undo"))}
                 again.pop(identity, None)
-            elif outcome is None and key not in gone and may_have_changed(step):
+            elif outcome not in lineage.GONE and key not in gone and may_have_changed(step):
+                again[identity] = entry
+            elif identity in begun and step["status"] == "ok":
+                # Done by whoever began it: there was nothing left to change, then or later.
                 again[identity] = entry
     return {
         "run": run,

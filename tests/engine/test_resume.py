@@ -76,6 +76,20 @@ def test_what_failed_is_done_again_and_what_was_done_is_not(engine: Engine) -> N
     assert told == {("String the wire", "done")}
 
 
+def test_what_the_first_of_three_runs_had_done_counts_in_the_last(engine: Engine) -> None:
+    """The first is killed as it oils, the second finds nothing left to oil and is killed behind that."""
+    oil = ("-e", "mitigation=oil", *SURE)
+    first = engine.run(*oil, case="SIGKILL")
+    engine.until_free()
+    strike = {"case": "nothing_changed", "STRIKE": "SIGKILL before Push the door again"}
+    second = engine.run(*oil, "-e", f"resume={first.folders[0].name}", **strike)
+    newest = max(folder.name for folder in second.folders)
+    assert newest != first.folders[0].name
+    engine.until_free()
+    third = engine.run(*oil, "-e", f"resume={newest}", case="nothing_changed")
+    assert third.exit == (0, "verified"), third.output
+
+
 def test_a_run_whose_changes_do_not_help_is_not_green_after_its_resume_either(engine: Engine) -> None:
     stopped = _run(engine, *MEND, *SURE, STRIKE="SIGKILL before Look at the fence again")
     resumed = _resume(engine, stopped.folders[0].name, case="verify_fails")
