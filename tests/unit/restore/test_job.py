@@ -296,6 +296,33 @@ def test_a_driver_that_is_stopped_leaves_no_job_that_switches(
     assert live_rows(postgres, options.database) == 100
 
 
+def test_a_job_that_did_not_listen_yet_is_told_again(
+    postgres: PostgresServer, options: RestoreOptions
+) -> None:
+    """What is written before it reads is lost without a trace; its lease would let it work on."""
+    words: list[float] = []
+    stopped: list[bool] = []
+
+    def deaf_at_first(command: str, in_data: bytes | None = None, executable: str = "") -> dict[str, Any]:
+        if in_data is not None and b"abort" in in_data:
+            words.append(time.monotonic())
+            return shell(command, in_data) if len(words) > 1 else {"rc": 0, "stdout": ""}
+        if not stopped and ours(postgres, options.database):
+            stopped.append(True)
+            raise KeyboardInterrupt
+        return shell(command, in_data)
+
+    started = start(replace(options, lease=60.0), slow)
+    url = {"daily/x.sql.gz": "http://127.0.0.1:1/x?X-Amz-Signature=canary-signature"}
+    progress = ProgressFile("", "", "")
+    driver = Driver(deaf_at_first, started, lambda wants, state: url, renew_every=60, progress=progress)
+    with pytest.raises(KeyboardInterrupt):
+        driver.follow()
+    assert time.monotonic() - words[0] < 10
+    assert wait_for(lambda: gone(started["pid"]))
+    assert ours(postgres, options.database) == []
+
+
 @pytest.mark.parametrize("phase", ["create", "load", "index", "verify", "switch"])
 def test_a_killed_job_leaves_the_live_database_and_the_next_run_cleans_up(
     postgres: PostgresServer, options: RestoreOptions, phase: str, monkeypatch: pytest.MonkeyPatch

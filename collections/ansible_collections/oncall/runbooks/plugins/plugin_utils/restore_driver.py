@@ -190,9 +190,10 @@ class Driver:
         Returns the job's own result when it left one.
         """
         result = None
-        self._send((json.dumps({"command": "abort", "reason": reason}) + "\n").encode())
+        word = (json.dumps({"command": "abort", "reason": reason}) + "\n").encode()
         deadline = self._clock() + _ABORT_WITHIN
         while self._clock() < deadline:
+            self._send(word)  # each time: a job that only just begins does not listen yet
             look = self._look(wanted=False)
             if look is not None and ("result" in look or not look["alive"]):
                 result = look.get("result")
