@@ -47,8 +47,12 @@ def test_what_runs_counts_not_what_is_checked_out(world: World) -> None:
     good, bad = two(world)
     world.git("checkout", "--quiet", "--detach", good)
     assert world.live == bad
-    assert deploy(world.options(sha=good), check_mode=False)["changed"]
+    done = deploy(world.options(sha=good), check_mode=False)
+    assert done["changed"]
     assert world.live == good
+    # The checkout is what it was: there is nothing to deploy again.
+    assert "undo" not in done
+    assert outcome(world.options())["undo"] is None
 
 
 def test_hot_fixes_are_kept_on_a_branch_and_as_a_patch_and_come_back(world: World) -> None:

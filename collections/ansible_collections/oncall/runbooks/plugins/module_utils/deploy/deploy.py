@@ -131,7 +131,9 @@ def _result(
     if check_mode:
         return result
     started = release.clock()
-    result["undo"] = release.carry_out().undo()
+    way_back = release.carry_out().undo()
+    if way_back:
+        result["undo"] = way_back
     result["duration_s"] = round(release.clock() - started, 2)
     return result
 

@@ -46,8 +46,13 @@ class Receipt:
         """What was set aside, None when the checkout was clean."""
         return Kept.load(self.kept) if self.kept else None
 
-    def undo(self) -> Dict[str, Any]:
-        """Return how the deployment is taken back, as a result's `undo`."""
+    def undo(self) -> Optional[Dict[str, Any]]:
+        """Return how the deployment is taken back, as a result's `undo`.
+
+        None where the checkout is what it was, and only something else ran: there is nothing to go back to.
+        """
+        if self.before == self.target and not self.kept:
+            return None
         told = {key: value for key, value in asdict(self).items() if key != "phase"}
         files = len(self.kept["files"]) if self.kept else 0
         more = ", with its %d uncommitted files" % files if files else ""
