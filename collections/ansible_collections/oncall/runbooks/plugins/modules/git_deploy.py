@@ -143,7 +143,7 @@ evidence:
   elements: dict
 undo:
   description: How it is taken back.
-  returned: when changed
+  returned: when the checkout is another one now, or uncommitted files were set aside
   type: dict
 duration_s:
   description: Seconds it took until it served.
