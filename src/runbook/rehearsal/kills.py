@@ -35,6 +35,7 @@ _START_S = 600.0
 _POLL_S = 0.005
 _SESSIONS = "SELECT application_name, state FROM pg_stat_activity WHERE application_name LIKE 'oncall-%'"
 _AGAIN = "killed again"
+_ENDED = "the run ended before it could be killed"
 _BREAK_GLASS = "rehearsal of a run that is killed"
 
 
@@ -106,19 +107,28 @@ class Killer:
         cut = self._cut(stack, asked, wanted[0])
         if cut.good:
             seen.repeated(self._settled(cut))
+        again: dict[str, Any] = {}
         for point in wanted[1:]:
             if not cut.good:
                 break
             following = self._cut(stack, asked | {"resume": cut.run}, point)
+            if following.problem == _ENDED:
+                # The step was done when the run before it was killed: there is none left to be killed in.
+                again = self._settled(following)
+                break
             yield replace(cut, resumed=_AGAIN, repeated=seen.repeated(self._settled(following)))
             cut = following
         if not cut.good:
             yield cut
             return
-        again = self.runs.run(stack, "resume", asked | {"resume": cut.run}, exits=("verified",))
+        again = again or self.runs.run(stack, "resume", asked | {"resume": cut.run}, exits=("verified",))
         case.records = self.runs.folders()[-len(wanted) - 1 :]
-        problems = "; ".join(case.verified(stack, self.fault, before))
-        yield replace(cut, resumed=again["exit"]["name"], repeated=seen.repeated(again), problem=problems)
+        problems = [*case.verified(stack, self.fault, before)]
+        if again["exit"]["name"] != "verified":
+            problems.insert(0, f"resumed, it ended {again['exit']['name']}: {again['exit']['reason']}")
+        yield replace(
+            cut, resumed=again["exit"]["name"], repeated=seen.repeated(again), problem="; ".join(problems)
+        )
 
     def _settled(self, cut: Kill) -> dict[str, Any]:
         return record.settled(run_folder(self.runs.state, cut.run))
@@ -130,7 +140,7 @@ class Killer:
             reached = _until(Watch(folder.events, point).there, lambda: process.poll() is None)
             time.sleep(point.delay_s if reached else 0)
             if not reached or process.poll() is not None:
-                return replace(done, run=folder.run, problem="the run ended before it could be killed")
+                return replace(done, run=folder.run, problem=_ENDED)
             process.kill()
             killed = time.monotonic()
             left, held = _after(stack, folder.run)
