@@ -224,6 +224,9 @@ class Act:
             ever = stays or _header(applied).get("effect") == IRREVERSIBLE
             self.score.undone = IRREVERSIBLE if ever else (None if reversible else NOTHING_TO_UNDO)
             return
+        if self.fault.back_by_hand:
+            self.score.kept = [self.fault.back_by_hand]
+            return
         self.score.undone = False
         with self.stages.stage("undo"):
             if self.fault.heals_first:

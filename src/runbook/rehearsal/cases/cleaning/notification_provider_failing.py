@@ -55,6 +55,7 @@ _SYMPTOMS = (
         services.change_settings("worker", NOTIFICATIONS_PAUSED="false"),
         expects="resume-sending",
         finds=("notification_queue",),
+        damages=True,
     ),
     Symptom(
         "other-fails-too",

@@ -92,7 +92,9 @@ def _must_be_down(params: Mapping[str, Any]) -> None:
         "touch the files of Redis",
         on=params["login_host"] or "its container",
         got="the server runs and answers; its files change while they are copied, and are not what is wrong",
-        next_step="diagnose again",
+        next_step="stop it first: what it holds then is kept beside the files that come back"
+        if params["state"] == "undone"
+        else "diagnose again",
     )
 
 
