@@ -99,7 +99,7 @@ _SYMPTOMS = (
         redis.damage_files,
         expects="repair-aof",
         finds=("redis_runtime", "redis_log"),
-        back_by_hand="the damaged files are put back only once somebody has stopped Redis, which is well again",
+        back_by_hand="the damaged files come back only once somebody has stopped Redis, which is well",
     ),
     Symptom(
         "disk-full",
