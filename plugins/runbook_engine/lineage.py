@@ -72,13 +72,17 @@ def family(folder: Path, run: str) -> list[dict[str, Any]]:
 
 def settled(folder: Path, since: str) -> set[tuple[str, str]]:
     """Return `(run, step)` of changes that runs after `since` took back, found not made, or made anew."""
+    return taken_back(folder, since) | {key for other in newer(folder, since) for key in _made_anew(other)}
+
+
+def taken_back(folder: Path, since: str) -> set[tuple[str, str]]:
+    """Return `(run, step)` of changes that runs after `since` took back, or found not made."""
     done: set[tuple[str, str]] = set()
     for other in newer(folder, since):
         for told in other.get("undone_elsewhere") or ():
             run, _, step = told.rpartition("/")
             done.add((run or other["undo"], step))
         done |= {(t["run"], t["step"]) for t in other.get("reconciled") or () if t["state"] in GONE}
-        done |= _made_anew(other)
     return done
 
 

@@ -44,14 +44,16 @@ def plan_undo(
         results = results[:1]  # a run takes back its own changes only
     _check_run(folder, results[0], system)
     told = told or {}
-    gone = lineage.settled(folder, results[-1]["run"])
+    since = results[-1]["run"]
+    gone, anew = lineage.taken_back(folder, since), lineage.settled(folder, since)
     settled = [key for key, said in told.items() if said["state"] in lineage.GONE]
     items: list[dict[str, Any]] = []
     kept: list[dict[str, Any]] = []
     for result in results:
         for changed in reversed(own_changes(result)):
             key = (result["run"], changed["id"])
-            if key in gone or key in settled:
+            # What failed and was made anew had changed something, too, if it said how that is taken back.
+            if key in gone or key in settled or (key in anew and not changed.get("undo")):
                 continue
             made = _items(result["run"], changed, told.get(key) or {})
             if step and not _is_meant(step, changed["id"]):
