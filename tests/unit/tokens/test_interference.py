@@ -238,6 +238,18 @@ def test_a_table_that_is_locked_whole_is_said_and_can_be_tried_again(owl: Owl) -
     assert owl.revoke()["ledger"]["rows"] == 240
 
 
+def test_a_revocation_that_failed_halfway_says_how_it_is_taken_back(owl: Owl) -> None:
+    with closing(owl.server.connect(owl.database)) as holder:
+        holder.cursor().execute('LOCK TABLE "Owl Nest"."Refresh %s" IN SHARE MODE')
+        with pytest.raises(OncallError) as caught:
+            owl.revoke(max_wait_ms=25, max_passes=2, tables=[API, REFRESH])
+    assert caught.value.changed
+    assert caught.value.undo is not None
+    assert owl.sql(ACTIVE) == [(0,)]
+    owl.undo(caught.value.undo["args"]["run"])
+    assert owl.sql(ACTIVE) == [(240,)]
+
+
 def test_no_transaction_lasts_longer_than_the_bound(owl: Owl) -> None:
     """Rows that take 4 ms each: batches shrink until they fit into 100 ms, and nothing is lost on the way."""
     slow_down(owl, 0.002)

@@ -43,7 +43,8 @@ class Work(Protocol):
     """What changes many rows, or takes that back.
 
     what: what it does, as errors say it ("revoke tokens"). params: the module's options, among them database,
-    max_wait_ms and timeout. changed: whether something is another, at any time.
+    max_wait_ms and timeout. changed: whether something is another, at any time. way_back: how that is taken
+    back, in the shape of a result's `undo`, as soon as it is known.
     """
 
     what: str
@@ -51,6 +52,7 @@ class Work(Protocol):
     run: str
     login: pg.Login
     changed: bool
+    way_back: Optional[Dict[str, Any]]
 
     def do(self, reader: Any, *, check_mode: bool) -> Dict[str, Any]:
         """Do it and return the module's result."""
@@ -237,8 +239,11 @@ def carry_out(work: Work, *, check_mode: bool) -> Dict[str, Any]:
             return work.do(reader, check_mode=check_mode)
         except OncallError as error:
             error.changed = error.changed or work.changed
+            if error.changed:
+                error.undo = error.undo or work.way_back
             raise
         except pg.Error as error:
             made = server_error(error, work.what, "database %s" % database, work.run)
             made.changed = work.changed
+            made.undo = work.way_back if work.changed else None
             raise made from None

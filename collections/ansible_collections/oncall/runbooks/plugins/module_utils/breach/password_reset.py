@@ -7,7 +7,7 @@ from __future__ import annotations
 __metaclass__ = type
 
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.batches import Pace, carry_out, working
@@ -105,6 +105,7 @@ class _Work:
         self.login = pg.Login.from_params(params, "oncall-password-reset")
         self.pace = Pace(params["batch"], params["max_wait_ms"])
         self.changed = False
+        self.way_back: Optional[Dict[str, Any]] = None if self.back else _taken_back(params, "those")
         self.kind = self.last = ""
 
     def do(self, reader: Any, *, check_mode: bool) -> Dict[str, Any]:
@@ -208,8 +209,12 @@ class _Work:
 def _undo(params: Mapping[str, Any], told: str, rows: int) -> Dict[str, Any]:
     if params["state"] == "restored" or not rows:
         return {"summary": told, "reversible": False}
+    return _taken_back(params, "these %d" % rows)
+
+
+def _taken_back(params: Mapping[str, Any], whom: str) -> Dict[str, Any]:
     return {
-        "summary": "A new password is no longer required of exactly these %d subscribers." % rows,
+        "summary": "A new password is no longer required of exactly %s subscribers." % whom,
         "reversible": True,
         "role": MODULE_ROLE,
         "entry_point": "password_reset_undo",

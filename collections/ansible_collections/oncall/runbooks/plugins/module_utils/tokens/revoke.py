@@ -62,6 +62,7 @@ class _Revocation:
     def __init__(self, params: Mapping[str, Any], run: str, login: pg.Login) -> None:
         self.params, self.run, self.login = params, run, login
         self.changed = False
+        self.way_back: Optional[Dict[str, Any]] = None
         self.pace = Pace(params["batch"], params["max_wait_ms"])
         self.sweeper: Optional[Sweeper] = None
         self.started = time.monotonic()
@@ -93,6 +94,7 @@ class _Revocation:
         self, reader: Any, plan: plans.Plan, before: Optional[Dict[str, report.Counts]] = None
     ) -> Dict[str, Any]:
         on_disk = plan.ledger.kind == "file"
+        self.way_back = self._way_back(plan)
         with working(self, wait_for_disk=on_disk) as writer:
             found = plan.ledger.find(reader, self.run)
             if not found:
@@ -102,6 +104,10 @@ class _Revocation:
             self._sweep(reader, writer, plan, before)
             plan.ledger.finish(writer, self.run, ledgers.REVOKED)
         return self._result(reader, plan, before)
+
+    def _way_back(self, plan: plans.Plan) -> Dict[str, Any]:
+        options = self.params.get("ledger") or {}
+        return report.undo(self.run, options, self.params["database"], plan.ledger.place)
 
     def _set_epoch(self, writer: Any, plan: plans.Plan, found: Optional[ledgers.RunRecord]) -> None:
         change = plan.epoch_change
@@ -174,5 +180,4 @@ class _Revocation:
         if summary.total:
             result["evidence"].append(ledgers.evidence(plan.ledger, plan.record, summary))
         if result["changed"] or summary.total:
-            options = self.params.get("ledger") or {}
-            result["undo"] = report.undo(self.run, options, self.params["database"], plan.ledger.place)
+            result["undo"] = self._way_back(plan)

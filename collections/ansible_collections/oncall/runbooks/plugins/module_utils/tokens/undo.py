@@ -48,6 +48,7 @@ class _Restoration:
         self.tables: Dict[str, TokenTable] = {}
         self.epoch: Optional[epochs.Epoch] = None
         self.changed = False
+        self.way_back: Optional[Dict[str, Any]] = None
         self.started = time.monotonic()
 
     def do(self, reader: Any, *, check_mode: bool) -> Dict[str, Any]:
