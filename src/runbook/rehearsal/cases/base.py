@@ -28,7 +28,7 @@ only for `damages` and `undoes`, because a server that is down cannot be looked 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -153,8 +153,7 @@ class Case(ABC):
     def differences(self, before: Any, after: Any, *, undone: bool = False) -> list[str]:  # noqa: ARG002
         """Return one sentence per difference; undone: after an undo, which may leave things beside."""
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            names = sorted(before.keys() | after.keys())
-            return [f"{name} is not what it was" for name in names if before.get(name) != after.get(name)]
+            return changed(before, after, before.keys() | after.keys())
         return [] if before == after else ["the state is not what it was"]
 
     def parameters(self, stack: Stack, fault: Symptom) -> dict[str, Any]:  # noqa: ARG002
@@ -177,3 +176,8 @@ class Case(ABC):
     def proof(self) -> str:
         """One sentence on what an empty `verified` proves."""
         return "the system serves, and nothing of it is another"
+
+
+def changed(before: Mapping[str, Any], after: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Return one sentence for each of `names` that is another after than before."""
+    return [f"{name} is not what it was" for name in sorted(names) if before.get(name) != after.get(name)]

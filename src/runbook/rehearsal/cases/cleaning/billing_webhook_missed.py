@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
-from runbook.rehearsal.cases.base import Case, Symptom
+from runbook.rehearsal.cases.base import Symptom, changed
+from runbook.rehearsal.cases.billing import BillingCase
 from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.symptoms import payments, services, stripe, vendors
 from runbook.rehearsal.symptoms.together import all_of
@@ -69,12 +70,9 @@ _SYMPTOMS = (
 )
 
 
-class BillingWebhookMissed(Case):
+class BillingWebhookMissed(BillingCase):
     """Outside is whoever paid: the platform has to know it. The picture is payments, secret and endpoint."""
 
-    runbook = "billing-webhook-missed"
-    parts: ClassVar = frozenset({"database", "services", "stripe"})
-    default = "webhook-lost"
     symptoms = _SYMPTOMS
 
     def problem_outside(self, stack: Stack) -> str:
@@ -102,19 +100,11 @@ class BillingWebhookMissed(Case):
         """Also see that nothing but what was missed is another, and that a new event arrives."""
         now, ours = payments.digest(stack), {f"payment {one.intent}" for one in payments.payments(stack)}
         allowed = ours | {"the webhook endpoint", "the signing secret"}
-        found = [
-            f"{name} is not what it was"
-            for name in before
-            if name not in allowed and before[name] != now[name]
-        ]
+        found = changed(before, now, before.keys() - allowed)
         problem = self.problem_outside(stack)
         if not problem and fault.expects in ("enable-endpoint", "restore-secret"):
             payments.pay(stack)
         return [*found, *([f"outside still sees: {problem}"] if problem else [])]
-
-    def differences(self, before: Any, after: Any, *, undone: bool = False) -> list[str]:
-        """Compare what was there before; whoever paid since does not count."""
-        return super().differences(before, {name: after.get(name) for name in before}, undone=undone)
 
     @property
     def proof(self) -> str:

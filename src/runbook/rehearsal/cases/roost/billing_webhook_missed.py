@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from runbook.rehearsal.cases.base import Case, Symptom
+from runbook.rehearsal.cases.base import Symptom, changed
+from runbook.rehearsal.cases.billing import BillingCase
 from runbook.rehearsal.processes import StandInError
 from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.symptoms import holders, services, stripe, vendors
@@ -99,12 +100,9 @@ _SYMPTOMS = (
 )
 
 
-class BillingWebhookMissed(Case):
+class BillingWebhookMissed(BillingCase):
     """Outside is whoever paid: his token has to work. The picture is every row of billing's."""
 
-    runbook = "billing-webhook-missed"
-    parts = frozenset({"database", "services", "stripe"})
-    default = "webhook-lost"
     symptoms = _SYMPTOMS
 
     def problem_outside(self, stack: Stack) -> str:
@@ -134,10 +132,7 @@ class BillingWebhookMissed(Case):
     def verified(self, stack: Stack, fault: Symptom, before: Any) -> list[str]:
         """Also see that nothing but the rows of those who paid is another, and that a new event arrives."""
         ours = {f"subscriber {one.subscriber}" for one in stripe.buyers(stack)}
-        now, found = self.picture(stack), []
-        for name in before:
-            if name not in ours | {"the webhook endpoint"} and before[name] != now.get(name):
-                found.append(f"{name} is not what it was")
+        found = changed(before, self.picture(stack), before.keys() - ours - {"the webhook endpoint"})
         problem = self.problem_outside(stack)
         if fault.expects == "enable-endpoint" and not problem:
             try:
@@ -145,10 +140,6 @@ class BillingWebhookMissed(Case):
             except StandInError as error:
                 problem = str(error)
         return [*found, *([f"outside still sees: {problem}"] if problem else [])]
-
-    def differences(self, before: Any, after: Any, *, undone: bool = False) -> list[str]:
-        """Compare what was there before; whoever bought since does not count."""
-        return super().differences(before, {name: after.get(name) for name in before}, undone=undone)
 
     @property
     def proof(self) -> str:
