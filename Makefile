@@ -9,7 +9,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # What is installed in it: dev, or oldest.
 PINS   ?= dev
-JOBS   ?= 2
+# One more than two cores: a test often only waits.
+JOBS   ?= 3
 # Size of the rehearsal database.
 SCALE  ?= 50MB
 
