@@ -12,7 +12,8 @@ from typing import Any
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import control, job
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
-from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver, ProgressFile
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.progress_file import ProgressFile
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver
 from hand_made import HandSource, chunks, head, small_dump
 
 from runbook.rehearsal.postgres_server import PostgresServer

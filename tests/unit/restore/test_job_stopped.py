@@ -15,7 +15,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import Onca
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import events as ev
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import switch
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
-from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver, ProgressFile
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.progress_file import ProgressFile
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver
 from hand_made import END, login_of, small_dump
 from job_runs import (
     drive,

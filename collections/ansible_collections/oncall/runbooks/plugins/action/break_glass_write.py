@@ -20,7 +20,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.access.client impo
 from ansible_collections.oncall.runbooks.plugins.module_utils.access.writes import Emergency, revoke_open
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction
-from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import ProgressFile
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.progress_file import ProgressFile
 
 
 class ActionModule(ControllerAction):

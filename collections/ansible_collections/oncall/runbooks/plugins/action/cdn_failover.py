@@ -14,7 +14,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.edge.failover impo
 from ansible_collections.oncall.runbooks.plugins.module_utils.edge.outside import Probe, prove
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction
-from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import ProgressFile
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.progress_file import ProgressFile
 
 SECRETS = frozenset({"token", "access_key", "secret_key", "session_token", "headers"})
 

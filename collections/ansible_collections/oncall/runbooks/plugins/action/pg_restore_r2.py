@@ -21,7 +21,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.errors import Onca
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_catalog import S3Catalog, S3Settings
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction, new_run
-from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver, ProgressFile
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.progress_file import ProgressFile
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_signer import Signer
 
 _BUCKET_OPTIONS = frozenset(S3Settings.__dataclass_fields__) | {

@@ -12,7 +12,7 @@ from typing import Any, Dict, Mapping
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.storage.hetzner import HetznerVolume
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction
-from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import ProgressFile
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.progress_file import ProgressFile
 
 
 class ActionModule(ControllerAction):

@@ -8,15 +8,14 @@ __metaclass__ = type
 
 import contextlib
 import json
-import os
 import shlex
 import signal
 import threading
 import time
-from datetime import datetime, timezone
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UnreachableError
+from ansible_collections.oncall.runbooks.plugins.plugin_utils.progress_file import ProgressFile
 
 Execute = Callable[..., Dict[str, Any]]
 # Takes what the job wants and its state, returns the answers by what was wanted: URLs, mostly.
@@ -30,36 +29,6 @@ _GIVE_UP = 60.0  # seconds without an answer of the target
 _ABORT_WITHIN = 30.0  # seconds a job has to clean up after an abort
 _GRACE = 5.0  # seconds over the time limit, which the job itself watches: its answer says more than ours
 _END = "--oncall-end--"
-
-
-class ProgressFile:
-    """Appends what a job says of itself to the file that the run's live view reads."""
-
-    def __init__(self, path: str, run: str, host: str) -> None:
-        self._path, self._run, self._host = path, run, host
-        self._last = ""
-
-    @classmethod
-    def from_environment(cls, run: str, host: str) -> "ProgressFile":
-        """Return the file that ONCALL_PROGRESS names; without it nothing is written."""
-        return cls(os.environ.get("ONCALL_PROGRESS", ""), run, host)
-
-    def append(self, state: Dict[str, Any]) -> None:
-        """Write one line, unless nothing changed; `undo` is for whoever reads the file, `text` is shown."""
-        shown = {
-            name: state.get(name)
-            for name in ("phase", "bytes", "total", "rate", "eta_s", "table", "rows", "text")
-        }
-        if "undo" in state:
-            shown["undo"] = state["undo"]
-        text = json.dumps(shown)
-        if not self._path or text == self._last:
-            return
-        self._last = text
-        at = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = json.dumps({"at": at, "run": self._run, "host": self._host, **shown}) + "\n"
-        with open(self._path, "a") as stream:
-            stream.write(line)
 
 
 class _Interrupted(BaseException):
