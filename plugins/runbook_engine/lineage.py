@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,34 +71,61 @@ def family(folder: Path, run: str) -> list[dict[str, Any]]:
     return results
 
 
-def settled(folder: Path, since: str) -> set[tuple[str, str]]:
-    """Return `(run, step)` of changes that runs after `since` took back, found not made, or made anew."""
-    return taken_back(folder, since) | {key for other in newer(folder, since) for key in _made_anew(other)}
+@dataclass
+class Later:
+    """What runs did after another one, and with which of the changes before them: each read once.
 
+    `gone`: `(run, step)` of changes that they took back, or found not made; `anew`: of changes whose end
+    nobody knew and that they made again; `related`: results of those that resumed a run or took one back, the
+    newest first.
+    """
 
-def taken_back(folder: Path, since: str) -> set[tuple[str, str]]:
-    """Return `(run, step)` of changes that runs after `since` took back, or found not made."""
-    done: set[tuple[str, str]] = set()
-    for other in newer(folder, since):
-        for told in other.get("undone_elsewhere") or ():
+    related: list[dict[str, Any]] = field(default_factory=list)
+    gone: set[tuple[str, str]] = field(default_factory=set)
+    anew: set[tuple[str, str]] = field(default_factory=set)
+
+    @property
+    def settled(self) -> set[tuple[str, str]]:
+        """Changes of which nothing is left to be done: gone or made anew."""
+        return self.gone | self.anew
+
+    def add(self, result: dict[str, Any]) -> None:
+        """Count what one more run did, the one before those that are counted."""
+        if result.get("resumes") or result.get("undo"):
+            self.related.append(result)
+        for told in result.get("undone_elsewhere") or ():
             run, _, step = told.rpartition("/")
-            done.add((run or other["undo"], step))
-        done |= {(t["run"], t["step"]) for t in other.get("reconciled") or () if t["state"] in GONE}
-    return done
+            self.gone.add((run or result["undo"], step))
+        self.gone |= {(t["run"], t["step"]) for t in result.get("reconciled") or () if t["state"] in GONE}
+        self.anew |= _made_anew(result)
+
+    def after(self, run: str) -> list[dict[str, Any]]:
+        """Return those of `related` that came after `run`."""
+        return [result for result in self.related if result["run"] > run]
 
 
-def resumed_by(folder: Path, run: str) -> str:
-    """Return the newest run that resumed `run` and has changes of its own in place; "" when none has."""
-    gone = settled(folder, run)
-    for other in newer(folder, run):
+def later(folder: Path, since: str) -> Later:
+    """Return what the runs after `since` did."""
+    made = Later()
+    for result in _newer(folder, since):
+        made.add(result)
+    return made
+
+
+def resumed_by(folder: Path, run: str, done: Later) -> str:
+    """Return the newest run that resumed `run` and has changes of its own in place; "" when none has.
+
+    `done`: what the runs after `run` did, or those after a run before it.
+    """
+    for other in done.after(run):
         if other.get("resumes") and run in {r["run"] for r in family(folder, other["run"])}:
-            left = {(other["run"], step["id"]) for step in own_changes(other)} - gone
+            left = {(other["run"], step["id"]) for step in own_changes(other)} - done.settled
             if left:
                 return str(other["run"])
     return ""
 
 
-def newer(folder: Path, since: str) -> Iterable[dict[str, Any]]:
+def _newer(folder: Path, since: str) -> Iterable[dict[str, Any]]:
     """Yield the results of the runs after `since`, the newest first; a run that was killed may have none."""
     for other in state.list_runs(folder):
         if other.run <= since:

@@ -27,8 +27,8 @@ def unknown_steps(folder: Path, run: str) -> list[dict[str, Any]]:
     `variable` set, then read `result`. A step whose undo was itself cut short belongs to them.
     """
     results = lineage.family(folder, run)
-    gone = lineage.settled(folder, results[-1]["run"])
-    doubted = _undo_cut_short(folder, {r["run"] for r in results})
+    later = lineage.later(folder, results[-1]["run"])
+    gone, doubted = later.settled, _undo_cut_short(later, {r["run"] for r in results})
     asked = []
     for result in results:
         for step in result["steps"]:
@@ -57,8 +57,9 @@ def plan_resume(
     """
     results = lineage.family(folder, run)
     _check_resumable(results[0], opened)
-    _check_first(folder, run)
-    gone, told = lineage.settled(folder, results[-1]["run"]), reconciled_of(events)
+    later = lineage.later(folder, results[-1]["run"])
+    _check_first(later, run)
+    gone, told = later.settled, reconciled_of(events)
     done: dict[lineage.Identity, dict[str, Any]] = {}
     again: dict[lineage.Identity, dict[str, Any]] = {}
     for result in reversed(results):
@@ -114,8 +115,8 @@ def _check_resumable(result: Mapping[str, Any], opened: Mapping[str, Any]) -> No
             )
 
 
-def _check_first(folder: Path, run: str) -> None:
-    for other in lineage.newer(folder, run):
+def _check_first(later: lineage.Later, run: str) -> None:
+    for other in later.after(run):
         if other.get("resumes") == run and other["mode"] == "apply" and other["exit"]["code"] == 0:
             raise Refused(
                 "resume",
@@ -132,9 +133,9 @@ def _taken_back(run: str, step: Mapping[str, Any], result: Mapping[str, Any]) ->
     )
 
 
-def _undo_cut_short(folder: Path, runs: set[str]) -> bool:
+def _undo_cut_short(later: lineage.Later, runs: set[str]) -> bool:
     """Whether a run that took back changes of `runs` ended before it could say whether it did."""
     return any(
         other.get("undo") in runs and other["ended"] in ("interrupted", "killed") and not other["check_mode"]
-        for other in lineage.newer(folder, min(runs))
+        for other in later.related
     )

@@ -42,10 +42,9 @@ def plan_undo(
     results = lineage.family(folder, run)
     if results[0]["ended"] == "running":
         results = results[:1]  # a run takes back its own changes only
-    _check_run(folder, results[0], system)
+    later = lineage.later(folder, results[-1]["run"])
+    _check_run(folder, results[0], system, later)
     told = told or {}
-    since = results[-1]["run"]
-    gone, anew = lineage.taken_back(folder, since), lineage.settled(folder, since)
     settled = [key for key, said in told.items() if said["state"] in lineage.GONE]
     items: list[dict[str, Any]] = []
     kept: list[dict[str, Any]] = []
@@ -53,7 +52,7 @@ def plan_undo(
         for changed in reversed(own_changes(result)):
             key = (result["run"], changed["id"])
             # What failed and was made anew had changed something, too, if it said how that is taken back.
-            if key in gone or key in settled or (key in anew and not changed.get("undo")):
+            if key in later.gone or key in settled or (key in later.anew and not changed.get("undo")):
                 continue
             made = _items(result["run"], changed, told.get(key) or {})
             if step and not _is_meant(step, changed["id"]):
@@ -65,7 +64,7 @@ def plan_undo(
     return _checked(results[0], UndoPlan(items, kept, settled), targets, step)
 
 
-def _check_run(folder: Path, result: Mapping[str, Any], system: str) -> None:
+def _check_run(folder: Path, result: Mapping[str, Any], system: str, later: lineage.Later) -> None:
     run = result["run"]
     if result["system"] != system:
         raise Refused(
@@ -73,12 +72,12 @@ def _check_run(folder: Path, result: Mapping[str, Any], system: str) -> None:
             f"Run {run} was on the system {result['system']}, not {system}.",
             "list the runs: runbook runs",
         )
-    later = lineage.resumed_by(folder, run)
-    if later:
+    resumed = lineage.resumed_by(folder, run, later)
+    if resumed:
         raise Refused(
             "undo",
-            f"Run {later} resumed run {run} and changed more; what came last is taken back first.",
-            f"take back both: {commands.undo(result, later, apply=False)}",
+            f"Run {resumed} resumed run {run} and changed more; what came last is taken back first.",
+            f"take back both: {commands.undo(result, resumed, apply=False)}",
         )
 
 
@@ -108,18 +107,19 @@ def newest_change(folder: Path) -> state.RunFolder | None:
     the other.
     """
     same: tuple[Any, ...] | None = None
+    later = lineage.Later()
     for source in state.list_runs(folder):
         try:
             result = state.load_result(source) or record.settled(source)
         except (ValueError, EngineError):
             continue
-        if not result.get("system") or result["mode"] == "undo":
-            continue
-        place = (result["system"], tuple(commands.overlays(result)))
-        same = same or place
-        left = {(source.run, step["id"]) for step in own_changes(result)}
-        if place == same and left - lineage.settled(folder, source.run):
-            return source
+        if result.get("system") and result["mode"] != "undo":
+            place = (result["system"], tuple(commands.overlays(result)))
+            same = same or place
+            left = {(source.run, step["id"]) for step in own_changes(result)} - later.settled
+            if place == same and left:
+                return source
+        later.add(result)
     return None
 
 
