@@ -6,6 +6,7 @@ import base64
 import contextlib
 import gzip
 import json
+import os
 import secrets
 import threading
 import urllib.parse
@@ -79,11 +80,17 @@ class Hunt:
     def look_below(self, *folders: Path) -> None:
         """Look into names and contents of all files below folders."""
         for folder in folders:
-            for path in [folder, *folder.rglob("*")]:
+            for path in [folder, *_below(folder)]:
                 self.look(f"name of {path}", path.name.encode())
                 with contextlib.suppress(OSError):
                     if path.is_file():
                         self.look(str(path), path.read_bytes())
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield what is below a folder; what others remove meanwhile is not there."""
+    for place, folders, files in os.walk(folder):
+        yield from (Path(place) / name for name in (*folders, *files))
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ PATTERN = r"app_(?P<timestamp>\d{8}T\d{6}Z)\.(sql|sql\.gz|sql\.zst|dump|tar)"
 PLAY = """
 - hosts: all
   gather_facts: false
+  environment: "{{{{ job_environment | default({{}}) }}}}"
   tasks:
     - name: Restore
       oncall.runbooks.pg_restore_r2: "{{{{ cases[item] }}}}"

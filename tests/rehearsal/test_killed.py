@@ -72,9 +72,9 @@ def test_a_run_killed_with_its_change_in_place_is_taken_back(tmp_path: Path) -> 
 
 def _changed(state: Path) -> str:
     """Return the run whose record says that it changed something, "" while there is none."""
-    for folder in state.glob("runs/*"):
-        events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()[:-1]]
+    for log in state.glob("runs/*/events.jsonl"):
+        events = [json.loads(line) for line in log.read_text().splitlines()[:-1]]
         applied = any(e["type"] == "run.started" and not e["data"]["check_mode"] for e in events)
         if applied and any(e["type"] == "step.finished" and e["data"]["status"] == "changed" for e in events):
-            return folder.name
+            return log.parent.name
     return ""
