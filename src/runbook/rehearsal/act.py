@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -222,6 +222,8 @@ class Act:
             stays = [step["name"] for step in changed if step["effect"] == IRREVERSIBLE]
             self.score.kept = [f"{name}: it is irreversible" for name in stays]
             ever = stays or _header(applied).get("effect") == IRREVERSIBLE
+            if ever and not reversible:
+                self.score.kept += _declared(step for step in changed if step["name"] not in stays)
             self.score.undone = IRREVERSIBLE if ever else (None if reversible else NOTHING_TO_UNDO)
             return
         if self.fault.back_by_hand:
@@ -258,6 +260,11 @@ class Act:
 def _postgres(made: stack.Stack) -> str:
     facts = made.facts.get("postgres")
     return f"{facts['label']} {facts['version']}" if facts else ""
+
+
+def _declared(steps: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What steps say themselves of why nothing takes them back."""
+    return [f"{s['name']}: {u['summary']}" for s in steps for u in s.get("undo") or () if u.get("summary")]
 
 
 def _header(result: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,7 +16,8 @@ _ENDED = ("ok", "changed")
 def compare(plan: Mapping[str, Any], applied: Mapping[str, Any]) -> Match:
     """Return how far the results of a plan and of its apply agree, step by step.
 
-    Of a step: whether it changes something, and its diff, without the run's own names and measured numbers.
+    Of a step: whether it changes something, whether it can be taken back, and its diff, without the run's own
+    names and measured numbers.
     A step that failed is not compared: it did not do what it had predicted, and says so itself.
     """
     predicted, done = _ended(plan), _ended(applied)
@@ -50,11 +51,17 @@ def _problem(
     if before["changed"] != after["changed"]:
         word = "a change" if before["changed"] else "no change"
         return f"{word} was predicted, and it came otherwise"
+    if _has_way_back(before) and after.get("undo") and not _has_way_back(after):
+        return "a way back was predicted, and there is none"
     told, seen = (
         [comparable(diff, run) for diff in step.get("diff") or ()]
         for step, run in ((before, planned), (after, applied))
     )
     return "" if told == seen else _differs(told, seen)
+
+
+def _has_way_back(step: Mapping[str, Any]) -> bool:
+    return any(undo.get("reversible", True) for undo in step.get("undo") or ())
 
 
 def _differs(told: list[dict[str, str]], seen: list[dict[str, str]]) -> str:

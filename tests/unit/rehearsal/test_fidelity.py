@@ -56,3 +56,9 @@ def test_a_step_that_failed_and_what_would_have_followed_are_not_compared() -> N
 def test_reading_steps_do_not_count() -> None:
     plan, applied = _result(PLANNED, {"effect": "read"}), _result(APPLIED, {"effect": "read", "diff": []})
     assert compare(plan, applied).compared == 0
+
+
+def test_a_way_back_that_was_predicted_and_is_none_is_told() -> None:
+    back, none = {"undo": [{"reversible": True}]}, {"undo": [{"reversible": False}]}
+    assert _compare(back, none) == ["Restart (h): a way back was predicted, and there is none"]
+    assert _compare(none, none) == _compare(back, back) == _compare(back, {}) == []

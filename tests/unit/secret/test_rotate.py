@@ -120,7 +120,8 @@ def test_after_a_breach_a_failed_proof_leaves_the_new_secret_and_says_so(
     with pytest.raises(OncallError, match="stays: the old one must not come back, it leaked") as caught:
         rotation(breach=True).rotate(64, check_mode=False)
     assert caught.value.changed
-    assert caught.value.undo is None
+    assert caught.value.undo is not None
+    assert caught.value.undo["reversible"] is False
     assert value(env_file) != OLD
     assert OLD not in everything(tmp_path)
 

@@ -104,6 +104,22 @@ _SYMPTOMS = (
         then="resume",
     ),
     Symptom(
+        "rotation-cut-short",
+        "auth signs with another secret; somebody decides to rotate it, and relay does not come back meanwhile",
+        services.another_secret("auth"),
+        kind="failing step",
+        expects="recreate-auth",
+        asks="rotate-secret",
+        finds=("token_accepted",),
+        damages=True,
+        undoes=True,
+        later=holders.take_port("relay"),
+        ends="failed",
+        says="not proved to be back",
+        relief=holders.give_port_back("relay"),
+        then="resume",
+    ),
+    Symptom(
         "database-gone",
         "the database is down: a matter of its own runbook, for which this one has nothing",
         database.kill,
@@ -137,6 +153,12 @@ class AuthOutage(Case):
     def picture(self, stack: Stack) -> dict[str, Any]:
         """Take the state of the services; a login writes tokens, which are no difference."""
         return outside_services.picture(stack, ignore=_LOGIN_WRITES)
+
+    def differences(self, before: Any, after: Any, *, undone: bool = False) -> list[str]:
+        """Compare two states; whatever is taken back, every service has read the file anew."""
+        file = before.get(f"setting {_SECRET}", "not set")
+        read = {name: file for name in before if undone and name.endswith(f"runs with {_SECRET}")}
+        return super().differences({**before, **read}, after, undone=undone)
 
     def parameters(self, stack: Stack, fault: Symptom) -> dict[str, Any]:  # noqa: ARG002 - the shared signature
         """Let tokens live longer by a value of our own, so that it can be told from a default."""

@@ -17,6 +17,9 @@ description:
   - Looks first. What takes a token of a secret that nobody knows could prove nothing, and a service that cannot
     be started again with a changed secret is refused, before anything is changed.
   - Puts the old secret back when the new one is not proved, unless it leaked (O(breach)).
+  - A run that was cut off, or whose new secret was not proved, may be gone on with by another one, whose undo then goes
+    back to the secret from before both. A secret that was lost, or is too short to sign with, cannot be put back.
+    What can be taken back is said in check mode, too.
   - No secret is ever shown, logged, or part of a result. The old one is kept only for an undo, in one private
     file of the run on the same host, and not at all after a breach.
 author:
@@ -229,7 +232,7 @@ evidence:
   type: list
   elements: dict
 undo:
-  description: How it is taken back, or why it cannot be.
+  description: How it is taken back, or why it cannot be; also of a failure that left another secret in place.
   returned: when rotated or undone
   type: dict
 """

@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import UsageError, VerificationError
 from ansible_collections.oncall.runbooks.plugins.module_utils.probes import http
 
+SHORTEST = 32  # characters of a secret that signs: as long as the hash
 _LIFETIME = 300  # seconds
 _PAUSE = 0.2  # seconds
 
@@ -147,6 +148,15 @@ def baseline(checks: Sequence[Check], old: str) -> List[Dict[str, Any]]:
             )
         told.append({"url": check.url, "old": check.ask(old) if old else "none", "foreign": stranger})
     return told
+
+
+def too_short(old: str, checks: Sequence[Check], before: Sequence[Mapping[str, Any]]) -> str:
+    """Return that `old` cannot sign, "" when it can, or is no secret that signs; `before`: of `baseline`."""
+    asked = zip(checks, before)  # noqa: B905 - Python 3.8
+    refused = [one for check, one in asked if check.kind != "bearer" and one["old"] != "accepted"]
+    if len(old) < SHORTEST and refused:
+        return "it has %d characters, too few to sign with" % len(old)
+    return ""
 
 
 def prove(

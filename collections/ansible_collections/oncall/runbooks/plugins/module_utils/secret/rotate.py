@@ -7,22 +7,28 @@ from __future__ import annotations
 __metaclass__ = type
 
 import secrets
-from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import (
+    ConflictError,
     OncallError,
     UsageError,
     VerificationError,
 )
+from ansible_collections.oncall.runbooks.plugins.module_utils.secret import told
 from ansible_collections.oncall.runbooks.plugins.module_utils.secret.base import Destination, Receipt
-from ansible_collections.oncall.runbooks.plugins.module_utils.secret.checks import Check, baseline, prove
+from ansible_collections.oncall.runbooks.plugins.module_utils.secret.checks import (
+    SHORTEST,
+    Check,
+    baseline,
+    prove,
+    too_short,
+)
 from ansible_collections.oncall.runbooks.plugins.module_utils.secret.consumers import Consumers
-from ansible_collections.oncall.runbooks.plugins.module_utils.secret.private import PrivateCopy
+from ansible_collections.oncall.runbooks.plugins.module_utils.secret.private import Kept, PrivateCopy
 
-SHORTEST = 32
 LONGEST = 512
-_VOID = "every token that was made with the old secret is void: everybody logs in again"
 
 
 class RotationError(VerificationError):
@@ -50,7 +56,7 @@ class Rotation:
             destination,
             consumers,
             [Check.from_options(one) for one in options["verify"]],
-            PrivateCopy(options["private_dir"], str(options["run"] or ""), name),
+            PrivateCopy(options["private_dir"], str(options["run"] or ""), name, destination.place),
             options["timeout"],
             options["breach"],
         )
@@ -62,55 +68,102 @@ class Rotation:
         """
         _check_length(length)
         self._ready()
-        old = self.destination.current() or ""
-        before = baseline(self.checks, old)
-        result = self._predicted(old, length, before)
+        found = self._found()
+        result = told.rotated(self.destination.place, self.consumers.names, found, length)
+        result["undo"] = self._undo(found, {})
         if check_mode:
             return result
         new = secrets.token_hex((length + 1) // 2)[:length]
-        keep = bool(old) and not self.breach and not self.destination.keeps_old
-        if keep:
-            self.copy.write(old, new)
+        earlier = self._mark(found, new)
         try:
             receipt = self.destination.store(new)
         except OncallError as exc:
-            raise self._not_stored(exc, old) from None
-        result.update(self._settle(old, new, receipt, before))
-        result["undo"] = self._undo(bool(old), receipt)
+            raise self._not_stored(exc, found, earlier) from None
+        result.update(self._settle(found, new, receipt))
+        self._settled(proved=True)
+        result["undo"] = self._undo(found, receipt)
         if self.breach:
             self.destination.forget(receipt)
-        left = self.destination.copies(old) if old else []
+        left = self.destination.copies(found.now) if found.now else []
         if left:
             result["warnings"] = ["the old secret still stands in %s: remove it there" % ", ".join(left)]
         return result
 
-    def _not_stored(self, cause: OncallError, old: str) -> OncallError:
+    def _found(self) -> told.Found:
+        """Look at what there is. What a run put in place and never saw proved is nothing to go back to."""
+        now = self.destination.current() or ""
+        stopped = self.copy.attempt_at(now) if self._marks else None
+        old, why = (stopped.old, stopped.why) if stopped else (now, "")
+        before = baseline(self.checks, old)
+        return told.Found(now, old, why or self._no_way_back(old, before), before)
+
+    def _no_way_back(self, old: str, before: List[Dict[str, Any]]) -> str:
+        if self.breach:
+            return "it leaked"
+        return too_short(old, self.checks, before) if old else "there was none"
+
+    def _undo(self, found: told.Found, receipt: Receipt) -> Dict[str, Any]:
+        return told.undo(self.destination.place, self.copy.run, found.why, receipt)
+
+    def _mark(self, found: told.Found, new: str) -> Optional[Kept]:
+        """Keep the old secret, or note why not; return what an attempt of the same run had kept."""
+        if not self._marks:
+            return None
+        try:
+            earlier = self.copy.read() if self.copy.exists() else None
+            self.copy.write("" if found.why else found.old, new, found.why)
+        except OncallError:
+            # Without an old secret it only tells a later run that there is no way back.
+            if not found.why:
+                raise
+            return None
+        return earlier
+
+    @property
+    def _marks(self) -> bool:
+        return not (self.breach or self.destination.keeps_old)
+
+    def _settled(self, *, proved: bool) -> None:
+        if self._marks and self.copy.exists():
+            self.copy.settle(proved=proved)
+
+    def _not_stored(self, cause: OncallError, found: told.Found, earlier: Optional[Kept]) -> OncallError:
         """Return the error for a secret that was not stored; whether it was all the same is asked again."""
         try:
-            same = (self.destination.current() or "") == old
+            same = (self.destination.current() or "") == found.now
         except OncallError:
             same = False
+        if same and self._marks:
+            self.copy.put(earlier)
         if same:
-            self.copy.remove()
             return cause
         got = "%s It is not known which secret is in place" % cause.message
-        error = RotationError("rotate the secret", on=self.destination.place, got=got, next_step="look there")
-        error.changed = True
+        return self._error(got, "look there", self._undo(found, {}))
+
+    def _error(self, got: str, next_step: str, undo: Optional[Dict[str, Any]]) -> RotationError:
+        """Return the error of a rotation; `undo`: how what is left is taken back, None where nothing is."""
+        error = RotationError("rotate the secret", on=self.destination.place, got=got, next_step=next_step)
+        error.changed, error.undo = undo is not None, undo
         return error
 
     def take_back(self, receipt: Receipt, *, check_mode: bool) -> Dict[str, Any]:
         """Put the secret from before a rotation in place again and return the module's result."""
         self._ready()
-        new = self.destination.current() or ""
-        old = self.destination.old_of(receipt) if self.destination.keeps_old else self.copy.old(new)
-        before = baseline(self.checks, new)
-        result = self._described("the secret from before is put back", old or "", before)
+        now = self.destination.current() or ""
+        elsewhere = self._taken_over(check_mode=check_mode)
+        if elsewhere:
+            return elsewhere
+        old = (self.destination.old_of(receipt) or "") if self.destination.keeps_old else self.copy.old(now)
+        before = baseline(self.checks, now)
+        what = "the secret from before is put back"
+        result = told.exchanged(self.destination.place, self.consumers.names, what, now, before)
         if check_mode:
             return result
-        self.destination.put_back(old or "", receipt)
+        if now != old:
+            self.destination.put_back(old, receipt)
         try:
-            result["evidence"] = self.consumers.recreate([old or "", new])
-            result["verified"] = prove(self.checks, old or "", new, within=self.within)
+            result["evidence"] = self.consumers.recreate([old, now])
+            result["verified"] = prove(self.checks, old, now if now != old else "", within=self.within)
         except OncallError as exc:
             error = RotationError(
                 "put the secret from before back",
@@ -120,12 +173,28 @@ class Rotation:
             )
             error.changed = True
             raise error from None
-        self.copy.remove()
+        self._settled(proved=False)
         result["undo"] = {
             "summary": "Rotate again: the secret that was taken back is gone.",
             "reversible": False,
         }
         return result
+
+    def _taken_over(self, *, check_mode: bool) -> Optional[Dict[str, Any]]:
+        """Return the result for a run whose attempt a later one brought to its end, None for any other."""
+        other = self.copy.read().settled_by if self._marks and self.copy.exists() else ""
+        if not other:
+            return None
+        if not check_mode:
+            if replace(self.copy, run=other).exists():
+                raise ConflictError(
+                    "put the secret from before back",
+                    on=self.destination.place,
+                    got="run %s went on with this rotation" % other,
+                    next_step="take that run back: it goes back to the secret from before both",
+                )
+            self.copy.remove()
+        return told.nothing_left(self.destination.place, other)
 
     def release(self, *, check_mode: bool) -> Dict[str, Any]:
         """Delete the private copy of the old secret: from then on the rotation cannot be taken back."""
@@ -148,85 +217,36 @@ class Rotation:
             )
         self.consumers.look()
 
-    def _settle(self, old: str, new: str, receipt: Receipt, before: List[Dict[str, Any]]) -> Dict[str, Any]:
-        evidence: List[Dict[str, Any]] = []
+    def _settle(self, found: told.Found, new: str, receipt: Receipt) -> Dict[str, Any]:
+        bad = found.old or found.now
         try:
-            evidence = self.consumers.recreate([old, new])
-            verified = prove(self.checks, new, old, within=self.within)
+            evidence = self.consumers.recreate([bad, new])
+            verified = prove(self.checks, new, bad, within=self.within)
         except OncallError as exc:
-            raise self._gone_back(exc, old, receipt, before) from None
+            raise self._gone_back(exc, found, receipt) from None
         return {"evidence": evidence, "verified": verified}
 
-    def _gone_back(
-        self, cause: OncallError, old: str, receipt: Receipt, before: List[Dict[str, Any]]
-    ) -> RotationError:
-        """Put the old secret back unless it leaked, and return the error that says what is in place now."""
-        tried, place = "rotate the secret", self.destination.place
-        if self.breach or not old:
-            why = "it leaked" if self.breach else "there was none"
-            got = "%s The new secret is in place and stays: the old one must not come back, %s" % (
-                cause.message,
-                why,
-            )
-            error = RotationError(tried, on=place, got=got, next_step="see why the services do not take it")
-            error.changed = True
-            return error
+    def _gone_back(self, cause: OncallError, found: told.Found, receipt: Receipt) -> RotationError:
+        """Put the old secret back where it may come back; return the error that says what is in place now."""
+        undo = self._undo(found, receipt)
+        if found.why:
+            stays = "The new secret is in place and stays: the old one must not come back, %s" % found.why
+            return self._error("%s %s" % (cause.message, stays), "see why the services do not take it", undo)
         try:
-            self.destination.put_back(old, receipt)
-            self.consumers.recreate([old])
-            self._as_before(old, before)
+            self.destination.put_back(found.old, receipt)
+            self.consumers.recreate([found.old])
+            self._as_before(found.old, found.baseline)
         except OncallError as exc:
             got = "%s And the old secret is not proved to be back: %s" % (cause.message, exc.message)
-            next_step = "take it back with the recorded undo when the services run again"
-            error = RotationError(tried, on=place, got=got, next_step=next_step)
-            error.changed, error.undo = True, self._undo(True, receipt)
-            return error
-        self.copy.remove()
+            return self._error(got, "take it back with the recorded undo when the services run again", undo)
+        self._settled(proved=False)
         got = "%s The old secret is back and the services were started with it" % cause.message
-        return RotationError(tried, on=place, got=got, next_step="remove the cause, then run it again")
+        return self._error(got, "remove the cause, then run it again", None)
 
     def _as_before(self, old: str, before: List[Dict[str, Any]]) -> None:
         # What did not take the old secret before the rotation cannot prove that it is back.
         took = {one["url"] for one in before if one["old"] == "accepted"}
         prove([check for check in self.checks if check.url in took], old, "", within=self.within)
-
-    def _predicted(self, old: str, length: int, before: List[Dict[str, Any]]) -> Dict[str, Any]:
-        result = self._described("a new secret of %d characters is put in place" % length, old, before)
-        result["diff"]["after"] = "(a new secret of %d characters)\n" % length
-        result["undo"] = self._undo(bool(old), {})
-        return result
-
-    def _described(self, what: str, old: str, before: List[Dict[str, Any]]) -> Dict[str, Any]:
-        order = ", ".join(self.consumers.names) or "no service"
-        return {
-            "changed": True,
-            "baseline": before,
-            "prediction": {
-                "summary": "%s: %s; started again in this order: %s" % (self.destination.place, what, order),
-                "data_loss": _VOID,
-            },
-            "diff": {
-                "before": "(a secret of %d characters)\n" % len(old) if old else "(no secret)\n",
-                "after": "(the secret from before)\n",
-            },
-            "evidence": [],
-        }
-
-    def _undo(self, had_one: bool, receipt: Receipt) -> Dict[str, Any]:
-        if self.breach or not had_one:
-            why = (
-                "The old secret leaked and must not come back."
-                if self.breach
-                else "There was no secret before."
-            )
-            return {"summary": "%s No copy of it was kept." % why, "reversible": False}
-        return {
-            "summary": "Put the secret of %s from before back." % self.destination.place,
-            "reversible": True,
-            "role": "oncall.runbooks.secret",
-            "entry_point": "undo",
-            "args": {"run": self.copy.run, "receipt": receipt},
-        }
 
 
 def carry_out(rotation: Rotation, options: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
