@@ -105,7 +105,7 @@ _SYMPTOMS = (
     ),
     Symptom(
         "rotation-cut-short",
-        "auth signs with another secret; somebody decides to rotate it, and relay does not come back meanwhile",
+        "auth signs with another secret; somebody rotates it, and relay does not come back meanwhile",
         services.another_secret("auth"),
         kind="failing step",
         expects="recreate-auth",
