@@ -117,7 +117,7 @@ def test_after_a_breach_a_failed_proof_leaves_the_new_secret_and_says_so(
     rotation: Make, service: Service, env_file: Path, tmp_path: Path
 ) -> None:
     service.stale = True
-    with pytest.raises(OncallError, match="stays: the old one must not come back, it leaked") as caught:
+    with pytest.raises(OncallError, match="stays: the old one does not come back, it leaked") as caught:
         rotation(breach=True).rotate(64, check_mode=False)
     assert caught.value.changed
     assert caught.value.undo is not None

@@ -123,7 +123,7 @@ def test_where_there_was_none_a_resumed_run_says_so_too(
     service.breaks = 1
     error = failed(by("run-1"))
     assert error.undo == {
-        "summary": "The old secret must not come back: there was none. No copy of it was kept.",
+        "summary": "The old secret is not put back: there was none. No copy of it was kept.",
         "reversible": False,
     }
     planned = by("run-2").rotate(64, check_mode=True)

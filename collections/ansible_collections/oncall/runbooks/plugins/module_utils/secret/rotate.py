@@ -230,7 +230,7 @@ class Rotation:
         """Put the old secret back where it may come back; return the error that says what is in place now."""
         undo = self._undo(found, receipt)
         if found.why:
-            stays = "The new secret is in place and stays: the old one must not come back, %s" % found.why
+            stays = "The new secret is in place and stays: the old one does not come back, %s" % found.why
             return self._error("%s %s" % (cause.message, stays), "see why the services do not take it", undo)
         try:
             self.destination.put_back(found.old, receipt)
