@@ -267,6 +267,11 @@ def _rehearse(commands: Any) -> Parser:
     command.add_argument(
         "--control", action="store_true", help="first prove that it finds nothing on a healthy system"
     )
+    command.add_argument(
+        "--straight",
+        action="store_true",
+        help="plan at once: what is found and recommended is read from its record",
+    )
     command.add_argument("--jobs", metavar="N", type=int, help="at the same time (default: one a core)")
     command.add_argument("--scale", metavar="SIZE", default="50MB", help="size of the stand-in's data")
     command.add_argument("--postgres", metavar="LABEL", help="embedded, system or system-15")

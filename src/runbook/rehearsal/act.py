@@ -13,7 +13,7 @@ from runbook_engine import approval
 from runbook.rehearsal import stack
 from runbook.rehearsal.cases.base import ENDS, Case, Symptom
 from runbook.rehearsal.fidelity import compare
-from runbook.rehearsal.runs import Runs
+from runbook.rehearsal.runs import Runs, ended
 from runbook.rehearsal.score import IRREVERSIBLE, NOTHING_TO_UNDO, Score
 from runbook.rehearsal.stages import StageFailedError, Stages, must
 from runbook.rehearsal.wanted import Wanted
@@ -47,8 +47,9 @@ class Act:
                 self._control()
             self._break()
             alarm = time.monotonic()
-            self._advise()
-            applied = self._mitigate(alarm) if self.fault.mitigation else None
+            asked = self._asked()
+            looked = self._advise(asked)
+            applied = self._mitigate(alarm, asked, looked) if asked else None
             self.score.recovery_s = self.score.recovery_s or time.monotonic() - alarm - self.controls_s
             self._in_time()
             if applied and applied["exit"]["name"] == "verified":
@@ -95,13 +96,25 @@ class Act:
                 self.before = self.case.picture(self.stack)
             told(problem.splitlines()[0])
 
-    def _advise(self) -> None:
+    def _asked(self) -> dict[str, Any]:
+        """Return what the operator gives the mitigation; nothing where there is none."""
+        named = self.fault.mitigation
+        return {"mitigation": named, **self.case.parameters(self.stack, self.fault)} if named else {}
+
+    def _look(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the first run after the fault: one that only diagnoses or, straight on, the plan."""
+        if self.wanted.straight and asked:
+            # It diagnoses, too; how it has to end is looked at in its own stage.
+            return self._run("plan", asked, check=True)
+        return self._run("diagnose", {}, "findings_remain")
+
+    def _advise(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         expects = self.fault.expects
         self.score.detected = self.score.recommended = False
         with self.stages.stage("diagnose: the fault is found") as told:
-            result = self._run("diagnose", {}, "findings_remain")
+            result = self._look(asked)
             failing, unsure = self._checks(result, "fail"), self._checks(result, "unknown")
-            must(bool(failing or self.fault.unsure), "no finding is `fail`")
+            must(bool(failing or self.fault.unsure), f"no finding is `fail`: {result['exit']['reason']}")
             missed = [check for check in self.fault.finds if check not in failing]
             missed += [check for check in self.fault.unsure if check not in unsure]
             must(not missed, f"found {', '.join(failing + unsure)}, but not {', '.join(missed)}")
@@ -114,11 +127,11 @@ class Act:
             must(right, f"recommended: {', '.join(advised) or 'nothing'}")
             told(", ".join(advised))
             self.score.recommended = True
+        return result
 
-    def _mitigate(self, alarm: float) -> dict[str, Any]:
+    def _mitigate(self, alarm: float, asked: Mapping[str, Any], looked: dict[str, Any]) -> dict[str, Any]:
         fault, score = self.fault, self.score
-        asked = {"mitigation": fault.mitigation, **self.case.parameters(self.stack, fault)}
-        plan = self._plan(asked)
+        plan = self._plan(asked, looked)
         if fault.in_plan:
             return plan
         if self.wanted.control:
@@ -144,11 +157,12 @@ class Act:
         score.verified = True
         return result
 
-    def _plan(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+    def _plan(self, asked: Mapping[str, Any], looked: dict[str, Any]) -> dict[str, Any]:
         how = self.fault.ends if self.fault.in_plan else "predicted"
         with self.stages.stage(f"plan: {how}, nothing changed") as told:
             ends = ENDS[self.fault.ends] if self.fault.in_plan else "planned"
-            plan = self._run("plan", asked, ends, check=True)
+            straight = self.wanted.straight
+            plan = ended(looked, ends) if straight else self._run("plan", asked, ends, check=True)
             self.score.data_loss = str(
                 (plan["plan"] or {}).get("data_loss") or _header(plan).get("data_loss") or ""
             )

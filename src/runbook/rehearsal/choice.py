@@ -44,7 +44,7 @@ def orders(
 
     A control does not depend on the fault, and a kill not on what made the mitigation necessary: the default
     of a runbook has the one, the first of a mitigation the other. What is
-    essential is killed in turn.
+    essential is killed in turn, and what only diagnoses is a run of its own where there is a control.
     """
     made: list[Order] = []
     killing = ["--abort-each", *(["--in-turn"] if in_turn or which == ESSENTIAL else [])]
@@ -53,7 +53,9 @@ def orders(
         carriers = killed(case, which)
         for fault in chosen(case, which):
             flags = ["--undo"] if undo else []
-            flags += ["--control"] if control and fault.name == case.default else []
+            looked_at = control and fault.name == case.default
+            flags += ["--control"] if looked_at else []
+            flags += ["--straight"] if which == ESSENTIAL and not looked_at else []
             flags += killing if abort_each and fault in carriers else []
             made.append(Order(system, runbook, fault.name, tuple(flags)))
     return made

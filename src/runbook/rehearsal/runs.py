@@ -45,6 +45,16 @@ def quiet(_phase: str) -> runner.Observer:
     return Quiet()
 
 
+def ended(result: dict[str, Any], *exits: str) -> dict[str, Any]:
+    """Return the result of a run; raise StageFailedError when it ended with none of `exits`; none: any."""
+    found = result["exit"]
+    must(
+        not exits or found["name"] in exits,
+        f"{found['name']} instead of {''.join(exits[:1])}: {found['reason']}",
+    )
+    return result
+
+
 @dataclass
 class Runs:
     """Runs `runbook` of `system`; `done` collects their ids."""
@@ -78,7 +88,7 @@ class Runs:
         check: bool = False,
         skip: Sequence[str] = (),
     ) -> dict[str, Any]:
-        """Run it to its end and return its result; raise StageFailedError when its exit is none of `exits`.
+        """Run it to its end and return its result, as `ended` does.
 
         check: predict only. skip: tags of tasks that are left out.
         """
@@ -91,9 +101,7 @@ class Runs:
         self.done.append(outcome.run)
         if outcome.result is None:
             raise StageFailedError(f"no record of run {outcome.run}: {outcome.output[-800:]}")
-        found = outcome.result["exit"]
-        must(found["name"] in exits, f"{found['name']} instead of {exits[0]}: {found['reason']}")
-        return outcome.result
+        return ended(outcome.result, *exits)
 
     @contextmanager
     def started(

@@ -102,6 +102,13 @@ def test_the_small_set_kills_in_turn_with_faults_of_the_whole() -> None:
     assert all("--in-turn" in o.flags for o in _orders(in_turn=True) if "--abort-each" in o.flags)
 
 
+def test_the_small_set_goes_straight_on_but_for_one_of_each_runbook() -> None:
+    for which in (ALL, DEFAULT):
+        assert not any("--straight" in order.flags for order in _orders(which=which))
+    small = _orders(which=ESSENTIAL)
+    assert all(("--straight" in order.flags) != ("--control" in order.flags) for order in small)
+
+
 def test_without_a_set_it_is_the_default_fault_of_each_runbook() -> None:
     made = _orders(which=DEFAULT, control=False, abort_each=False, undo=False)
     assert {(o.runbook, o.fault, o.flags) for o in made} == {
