@@ -141,7 +141,7 @@ class Act:
                 fault.later(self.stack)
         loss = self.case.loss(self.stack, fault)
         score.loss_window_s, score.loss_rows = loss.window_s, loss.rows
-        bound = asked | {"confirm": self.wanted.system, "plan_digest": self._approved(plan)}
+        bound = {**asked, "confirm": self.wanted.system, "plan_digest": self._approved(plan)}
         with self.stages.stage(f"apply: {fault.mitigation}, {fault.ends}") as told:
             result = self._run("apply", bound, ENDS[fault.ends])
             self._said(result)
