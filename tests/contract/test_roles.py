@@ -46,6 +46,7 @@ EFFECTS = {
     "oncall.runbooks.break_glass_health": None,
     "oncall.runbooks.break_glass_write": "change",
     "ansible.builtin.assert": None,
+    "ansible.builtin.set_fact": None,
     "ansible.builtin.stat": None,
     # It copies to the controller.
     "ansible.builtin.fetch": None,

@@ -65,6 +65,50 @@ def test_a_backup_is_made_proved_and_taken_back(backing: BackingUp) -> None:
     assert not backing.run(state="removed", **done["undo"]["args"])["changed"]
 
 
+def _left_unproved(backing: BackingUp) -> dict[str, Any]:
+    """Leave what a run leaves that is killed between upload and seal, and return what is said of it."""
+    key = backing.run()["backup"]["key"]
+    backing.s3.client().delete_object(Bucket=backing.bucket, Key=key + ".sha256")
+    said: dict[str, Any] = backing.run("--check")["outcome"]
+    assert (said["state"], said["backup"]["key"]) == ("unproved", key)
+    return said
+
+
+def test_what_a_killed_run_uploaded_is_proved_by_the_next(backing: BackingUp) -> None:
+    left = _left_unproved(backing)["backup"]
+    before = backing.there()
+    planned = backing.run("--check", "--diff", run="run-2", take_up=left)
+    assert f"{left['key']}, which run run-1 uploaded, is read back" in planned["prediction"]["summary"]
+    done = backing.run(run="run-2", take_up=left)
+    assert done["diff"] == planned["diff"]
+    assert done["backup"]["rows"] == 9000
+    assert set(backing.there()) - set(before) == {left["key"] + ".sha256"}
+    content = backing.s3.client().get_object(Bucket=backing.bucket, Key=left["key"])["Body"].read()
+    assert hashlib.sha256(content).hexdigest() == done["backup"]["sha256"]
+    assert backing.run("--check", run="run-1")["outcome"]["state"] == "done"
+    assert backing.run(state="removed", **done["undo"]["args"])["changed"]
+    assert set(before) - set(backing.there()) == {left["key"]}
+
+
+def test_what_a_killed_run_uploaded_is_taken_back_by_its_name(backing: BackingUp) -> None:
+    said = _left_unproved(backing)
+    before = backing.there()
+    assert backing.run(state="removed", **said["undo"]["args"])["changed"]
+    assert set(before) - set(backing.there()) == {said["backup"]["key"]}
+
+
+def test_what_was_uploaded_and_is_not_whole_does_not_stay(backing: BackingUp) -> None:
+    key = _left_unproved(backing)["backup"]["key"]
+    whole = backing.s3.client().get_object(Bucket=backing.bucket, Key=key)
+    backing.s3.client().put_object(
+        Bucket=backing.bucket, Key=key, Body=whole["Body"].read()[:-500], Metadata=whole["Metadata"]
+    )
+    said = backing.run(run="run-2", take_up=backing.run("--check")["outcome"]["backup"])
+    assert said["error"]["kind"] == "dump_truncated", said
+    assert said["left_unchanged"] is False
+    assert key not in backing.there()
+
+
 def test_what_is_not_proved_does_not_stay(backing: BackingUp) -> None:
     before = backing.there()
     with S3FaultProxy(backing.s3.endpoint) as proxy:

@@ -40,7 +40,8 @@ def test_what_waits_beside_is_not_in_service(restoring: Restoring) -> None:
     assert done["changed"]
     assert done["data_loss"]["summary"].startswith("nothing as long as it stays beside")
     said = _look(restoring)
-    assert said["outcome"]["state"] == "not_done"
+    # Nothing of it is in service, and whoever takes the run back wants it gone.
+    assert said["outcome"]["state"] == "left_beside"
     assert "is whole, a restore of the same backup takes it up" in said["outcome"]["summary"]
     assert [d["name"] for d in said["databases"]] == said["beside"] == restoring.others()
     # For whoever wanted no more than that it is done, and taken back by dropping it.
@@ -49,7 +50,21 @@ def test_what_waits_beside_is_not_in_service(restoring: Restoring) -> None:
         "state": "done",
         "undo": done["undo"],
     }
+    assert said["outcome"]["undo"] == done["undo"]
     assert restoring.run(**done["undo"]["args"])["changed"]
+    assert restoring.others() == []
+    assert _look(restoring)["outcome"] == {**_look(restoring)["outcome"], "state": "not_done", "undo": None}
+
+
+def test_what_is_half_made_is_dropped_by_whoever_takes_it_back(restoring: Restoring) -> None:
+    restoring.backup()
+    assert restoring.run(checks=[{"name": "never", "sql": "SELECT false"}], keep_failed=True)["failed"]
+    said = _look(restoring, switch=False)["outcome"]
+    assert (said["state"], restoring.others()) == (
+        "left_beside",
+        [d["name"] for d in _look(restoring)["databases"]],
+    )
+    assert restoring.run(**said["undo"]["args"])["changed"]
     assert restoring.others() == []
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_bucket import BackupBucket
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_finder import find_backup
+from ansible_collections.oncall.runbooks.plugins.module_utils.backup_findings import findings_of
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names import Rules
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import ConflictError, UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_catalog import S3Catalog, S3Settings
@@ -91,10 +92,16 @@ def test_an_object_that_came_meanwhile_is_not_written_over(store: Store) -> None
 def test_a_backup_counts_as_made_once_it_is_sealed(store: Store) -> None:
     key = store.put(name(hours_ago(0.1)), RUN)
     assert store.bucket.made_by(RUN) == {}
+    assert store.bucket.unproved_by(RUN)["key"] == key
+    assert store.bucket.unproved_by("another") == {}
+    said = findings_of(find_backup(store.bucket.catalog, store.bucket.rules), 26)[0]
+    assert (said["check"], said["status"], said["observed"]) == ("backup_newest", "warn", key)
+    assert f"`runbook resume {RUN}` proves it" in said["summary"]
     store.bucket.seal(key, "0" * 64)
     assert store.bucket.made_by(RUN)["key"] == key
-    assert store.bucket.made_by("another") == {}
+    assert store.bucket.unproved_by(RUN) == store.bucket.made_by("another") == {}
     found = find_backup(store.bucket.catalog, store.bucket.rules)
+    assert findings_of(found, 26)[0]["status"] == "ok"
     assert found.checksum is not None
     assert found.checksum.value == "0" * 64
 

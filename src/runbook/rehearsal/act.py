@@ -240,9 +240,6 @@ class Act:
                 self.score.kept += _declared(step for step in changed if step["name"] not in stays)
             self.score.undone = IRREVERSIBLE if ever else (None if reversible else NOTHING_TO_UNDO)
             return
-        if self.fault.back_by_hand:
-            self.score.kept = [self.fault.back_by_hand]
-            return
         self.score.undone = False
         with self.stages.stage("undo"):
             if self.fault.heals_first:

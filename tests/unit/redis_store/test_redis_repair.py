@@ -28,6 +28,20 @@ class Down(Provider):
     logs = thaw = restart = None  # type: ignore[assignment]
 
 
+class Up(Down):
+    """A platform on which it runs, and is stopped when told to."""
+
+    def __init__(self, server: RedisServer, timeout: float) -> None:
+        super().__init__("redis", timeout=timeout)
+        self._server = server
+
+    def state(self) -> ServiceState:
+        return ServiceState(self.kind, self.name, exists=True, running=True, word="running")
+
+    def stop(self, *, stop_timeout: float) -> None:
+        self._server.stop()
+
+
 @pytest.fixture(params=available_redis(), ids=lambda binary: binary.label)
 def broken(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -71,7 +85,9 @@ def test_it_does_not_start_before_and_the_damage_is_what_keeps_it(broken: RedisS
         broken.start()
 
 
-def test_cut_at_the_damage_started_and_put_back(broken: RedisServer, tmp_path: Path) -> None:
+def test_cut_at_the_damage_started_and_put_back(
+    broken: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before, params = picture(broken), options(broken, tmp_path)
     planned = repair(params, check_mode=True)
     assert picture(broken) == before
@@ -85,8 +101,14 @@ def test_cut_at_the_damage_started_and_put_back(broken: RedisServer, tmp_path: P
     broken.call("SET", "later", "kept, too")
     with pytest.raises(ConflictError, match="runs and answers"):
         repair(params, check_mode=False)
-    broken.stop()
-    back = repair(options(broken, tmp_path, state="undone"), check_mode=False)
+    undoing = options(broken, tmp_path, state="undone")
+    assert "Redis is stopped, and stays down" in repair(undoing, check_mode=True)["prediction"]["summary"]
+    assert broken.answers()
+    with pytest.raises(ConflictError, match="runs and answers"):
+        repair(undoing, check_mode=False)  # what answers there is not what the platform runs
+    monkeypatch.setattr(repair_module, "choose_provider", lambda _runtime, timeout: Up(broken, timeout))
+    back = repair(undoing, check_mode=False)
+    assert not broken.answers()
     assert picture(broken) == before
     assert any(b"kept, too" in Path(item["path"]).read_bytes() for item in back["evidence"])
 
@@ -132,10 +154,17 @@ def test_a_damaged_snapshot_is_no_way_out(broken: RedisServer, tmp_path: Path) -
         repair(options(broken, tmp_path, source="snapshot"), check_mode=False)
 
 
-def test_a_copy_that_somebody_changed_is_not_put_back(broken: RedisServer, tmp_path: Path) -> None:
+def test_a_copy_that_somebody_changed_is_not_put_back(
+    broken: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repair(options(broken, tmp_path), check_mode=False)
     now = picture(broken)
     (tmp_path / "kept" / "dump.rdb").write_bytes(b"other")
     with pytest.raises(UsageError, match="is not what it was"):
         repair(options(broken, tmp_path, state="undone"), check_mode=False)
     assert picture(broken) == now
+    broken.start()
+    monkeypatch.setattr(repair_module, "choose_provider", lambda _runtime, timeout: Up(broken, timeout))
+    with pytest.raises(UsageError, match="is not what it was"):
+        repair(options(broken, tmp_path, state="undone"), check_mode=False)
+    assert broken.answers(), "it was stopped for an undo that cannot be"

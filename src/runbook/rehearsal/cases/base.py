@@ -63,7 +63,6 @@ class Symptom:
     damages: it changes what the picture shows, so what follows is compared with the picture that has it in.
     undoes: the mitigation is taken back, and the picture has to be as before.
     heals_first: not before the cause is gone, as when traffic goes back to an origin.
-    back_by_hand: why what can be taken back is not taken back here: somebody has to do something first.
     later: breaks something more when the plan is made, just before it is applied.
     ends: one of ENDS; in the plan already if `in_plan`. says: words that the reason of that end must have.
     parts: what of the stack it needs beside those of its case.
@@ -83,7 +82,6 @@ class Symptom:
     damages: bool = False
     undoes: bool = False
     heals_first: bool = False
-    back_by_hand: str = ""
     later: Action | None = None
     ends: str = "verified"
     in_plan: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -147,7 +148,13 @@ def log_in(stack: Stack) -> str:
 
 
 def picture(stack: Stack) -> dict[str, Any]:
-    """Take every key but those of probes, the limits, whom it follows, and the services' settings."""
+    """Take every key but those of probes, the limits, whom it follows, and the services' settings.
+
+    Of one that is down its files are all there is to see.
+    """
+    settings = {f"setting {name}": value for name, value in services.read_settings(stack.facts).items()}
+    if not of(stack).answers():
+        return _files(of(stack).data) | settings
     with of(stack).client() as client:
         taken: dict[str, Any] = {
             f"limit {name}": client.config_get(name)[name]
@@ -155,7 +162,12 @@ def picture(stack: Stack) -> dict[str, Any]:
         }
         taken["follows"] = list(map(str, client.role()[:3] if client.role()[0] == "slave" else ["nobody"]))
         taken |= {f"key {key}": _held(client, key) for key in client.scan_iter() if not _passing(key)}
-    return taken | {f"setting {name}": value for name, value in services.read_settings(stack.facts).items()}
+    return taken | settings
+
+
+def _files(folder: Path) -> dict[str, Any]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {f"file {p.relative_to(folder)}": hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
 
 def _passing(key: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from runbook.rehearsal import digest, outside
 from runbook.rehearsal.cases.base import Loss, Symptom
-from runbook.rehearsal.cases.roost.database_failure import DatabaseFailure
+from runbook.rehearsal.cases.database import DatabaseCase
 from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.symptoms import backups, database
 from runbook.rehearsal.symptoms.together import all_of
@@ -68,7 +68,7 @@ _SYMPTOMS = (
 )
 
 
-class DatabaseRestore(DatabaseFailure):
+class DatabaseRestore(DatabaseCase):
     """The same outside and the same picture as database-failure's: the whole server."""
 
     runbook = "database-restore"

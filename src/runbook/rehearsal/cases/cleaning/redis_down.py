@@ -99,7 +99,8 @@ _SYMPTOMS = (
         redis.damage_files,
         expects="repair-aof",
         finds=("redis_runtime", "redis_log"),
-        back_by_hand="the damaged files come back only once somebody has stopped Redis, which is well",
+        damages=True,
+        undoes=True,
     ),
     Symptom(
         "disk-full",
@@ -145,18 +146,27 @@ class RedisDown(Case):
     parts: ClassVar = frozenset({"database", "services", "redis"})
     default = "memory-full"
     symptoms = _SYMPTOMS
+    _well: dict[str, Any]
 
     def problem_outside(self, stack: Stack) -> str:
         """Log in by the public address, and use the session."""
         return redis.log_in(stack)
 
     def healthy(self, stack: Stack) -> str:
-        """Also say which Redis it is."""
+        """Also say which Redis it is, and remember what it holds."""
+        self._well = self.picture(stack)
         return f"Redis {redis.of(stack).binary.version}, {super().healthy(stack)}"
 
     def picture(self, stack: Stack) -> dict[str, Any]:
         """Take keys, limits, role and settings."""
         return redis.picture(stack)
+
+    def verified(self, stack: Stack, fault: Symptom, before: Any) -> list[str]:
+        """Also see that what the repaired files hold is what Redis held while it was well."""
+        found = super().verified(stack, fault, before)
+        if fault.name == "corrupt-aof" and not found:
+            found += self.differences(self._well, self.picture(stack))
+        return found
 
     @property
     def proof(self) -> str:

@@ -14,6 +14,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.backup_bucket impo
 from ansible_collections.oncall.runbooks.plugins.module_utils.backup_names import Rules, size_text
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError, UsageError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.source_errors import TruncatedError
 from ansible_collections.oncall.runbooks.plugins.module_utils.s3_catalog import S3Catalog, S3Settings
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.action_support import ControllerAction, new_run
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.progress_file import ProgressFile
@@ -60,18 +61,9 @@ class ActionModule(ControllerAction):
     ) -> Dict[str, Any]:
         made = bucket.made_by(options["run"])
         if made:
-            return {
-                "changed": False,
-                "msg": "%s was made by run %s already" % (made["key"], options["run"]),
-                "prediction": {"summary": "%s is there already" % made["key"], "data_loss": "none"},
-                "backup": made,
-                "outcome": {
-                    "state": "done",
-                    "summary": "%s is in the bucket" % made["key"],
-                    "undo": _undo(made),
-                },
-            }
-        key = bucket.key_for(options["name"], datetime.now(timezone.utc))
+            return _made_already(made)
+        left = options["take_up"] = _still_unproved(bucket, options["take_up"] or {})
+        key = left.get("key") or bucket.key_for(options["name"], datetime.now(timezone.utc))
         arguments = {name: value for name, value in options.items() if name not in _BUCKET_OPTIONS}
         started: Dict[str, Any] = self._execute_module(
             module_name=self.MODULE, module_args=arguments, task_vars=dict(task_vars)
@@ -81,7 +73,7 @@ class ActionModule(ControllerAction):
             return started
         result = _foretold(bucket.rules.prefix, options, started.pop("foreseen"))
         if self._task.check_mode:
-            return {**started, **result}
+            return {**started, **result, "outcome": _outcome(bucket.unproved_by(options["run"]), options)}
         copy = self._drive(bucket, key, started["job"], options, str(task_vars.get("inventory_hostname", "")))
         if copy.get("failed"):
             return copy
@@ -92,14 +84,15 @@ class ActionModule(ControllerAction):
             **copy,
             "msg": text % (backup["key"], size_text(backup["size"]), backup["rows"]),
             "backup": backup,
-            "undo": _undo({**backup, "run": options["run"]}),
+            "undo": _undo({**backup, "run": left.get("run") or options["run"]}),
         }
 
     def _drive(
         self, bucket: BackupBucket, key: str, job: Dict[str, Any], options: Dict[str, Any], host: str
     ) -> Dict[str, Any]:
         """Follow the job to its end; whatever goes wrong, what it has put into the bucket is removed."""
-        signer = Signer(bucket.catalog, (), key, options)
+        taken_up = options["take_up"]
+        signer = Signer(bucket.catalog, [key] if taken_up else [], key, options)
         driver = Driver(
             self._low_level_execute_command,
             job,
@@ -118,8 +111,12 @@ class ActionModule(ControllerAction):
             if isinstance(error, OncallError):
                 error.changed = bool(left)
             raise
+        # What was to be taken up stays, unless it is the very thing that is wrong.
+        spoiled = bool(taken_up) and result.get("error", {}).get("kind") == TruncatedError.kind
+        if spoiled:
+            bucket.discard(key, taken_up["run"])
         left = _cleaned_up(bucket, signer, key, options["run"])
-        return {**result, "left_unchanged": not left, "warnings": [left] if left else []}
+        return {**result, "left_unchanged": not (left or spoiled), "warnings": [left] if left else []}
 
     def about_failure(self, error: OncallError) -> Dict[str, Any]:
         """Say whether the bucket is as it was."""
@@ -151,13 +148,39 @@ def _foretold(prefix: str, options: Mapping[str, Any], foreseen: Dict[str, Any])
     """Return what is the same before and after; the name's time is not, so it stays open."""
     name = prefix.rpartition("/")[0] + "/" + options["name"] if "/" in prefix else options["name"]
     summary = "a backup of %s (%s) becomes %s" % (options["database"], foreseen["size_text"], name)
+    left = options["take_up"]
+    if left:
+        summary = "%s, which run %s uploaded, is read back and proved" % (left["key"], left["run"])
     return {
         "changed": True,
         "prediction": {"summary": summary, **foreseen},
         "data_loss": "none",
         "diff": {"before": "", "after": "%s: a backup of %s\n" % (name, options["database"])},
-        "outcome": {"state": "not_done", "summary": "no backup by run %s is in the bucket" % options["run"]},
     }
+
+
+def _still_unproved(bucket: BackupBucket, told: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what is to be taken up, if that is in the bucket; empty when a new backup has to be made."""
+    found = bucket.unproved_by(str(told["run"])) if told.get("run") else {}
+    return found if found.get("etag") == told.get("etag") else {}
+
+
+def _made_already(made: Mapping[str, Any]) -> Dict[str, Any]:
+    return {
+        "changed": False,
+        "msg": "%s was made by run %s already" % (made["key"], made["run"]),
+        "prediction": {"summary": "%s is there already" % made["key"], "data_loss": "none"},
+        "backup": made,
+        "outcome": {"state": "done", "summary": "%s is in the bucket" % made["key"], "undo": _undo(made)},
+    }
+
+
+def _outcome(left: Mapping[str, Any], options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Say what became of a run that made no backup: nothing, or something that is not proved to be one."""
+    if not left:
+        return {"state": "not_done", "summary": "no backup by run %s is in the bucket" % options["run"]}
+    text = "%s is in the bucket, and was not read back: to go on proves it, to take it back deletes it"
+    return {"state": "unproved", "summary": text % left["key"], "undo": _undo(left), "backup": dict(left)}
 
 
 def _undo(backup: Mapping[str, Any]) -> Dict[str, Any]:

@@ -88,9 +88,16 @@ class BackupBucket:
 
     def made_by(self, run: str) -> Dict[str, Any]:
         """Return the sealed backup that `run` has made, as a result tells it; empty when there is none."""
+        return self._newest_of(run, sealed=True)
+
+    def unproved_by(self, run: str) -> Dict[str, Any]:
+        """Return what `run` has uploaded and did not live to read back; empty when there is nothing."""
+        return self._newest_of(run, sealed=False)
+
+    def _newest_of(self, run: str, *, sealed: bool) -> Dict[str, Any]:
         objects = self.catalog.objects()
         keys = {stored.key for stored in objects}
-        ours = [o for o in objects if not is_sidecar(o.key) and o.key + _SEAL in keys]
+        ours = [o for o in objects if not is_sidecar(o.key) and (o.key + _SEAL in keys) is sealed]
         for stored in sorted(ours, key=lambda o: o.last_modified, reverse=True)[:_LOOKS]:
             facts = self._head(stored.key)
             if facts is not None and facts.metadata.get("run") == run:

@@ -183,7 +183,12 @@ def _checksum(
         if checksum is not None:
             return checksum, warnings
     facts = catalog.head(key)
-    return from_metadata(facts.metadata, facts.checksums, key), warnings
+    found = from_metadata(facts.metadata, facts.checksums, key)
+    run = facts.metadata.get("run", "")
+    if found is None and run:
+        text = "%s was uploaded by run %s, which did not live to read it back: `runbook resume %s` proves it"
+        warnings.append(text % (key, run, run) + ", `runbook undo %s` deletes it." % run)
+    return found, warnings
 
 
 def _manifest_content(catalog: S3Catalog, stored: StoredObject) -> bytes:

@@ -109,6 +109,8 @@ def _newest(found: Found) -> Dict[str, Any]:
             "one was" if len(passed_over) == 1 else "ones were",
             why,
         )
+    if found.warnings:
+        summary += " " + found.warnings[0]
     status = "warn" if passed_over or found.all_warnings else "ok"
     return finding(
         "backup_newest",

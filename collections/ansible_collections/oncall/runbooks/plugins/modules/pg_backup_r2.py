@@ -16,6 +16,7 @@ description:
   - Then reads the whole object back from the bucket, and compares its checksum. The end of the dump has to be there, and every row
     before it. Only then a file with the checksum is put beside it, and it counts as made.
   - Nothing is staged on a disk, so it works on one that is full. Nothing is ever written over an object that exists.
+  - What a run that was killed had uploaded and not read back is proved by the run that goes on, see O(take_up).
   - Whatever fails, nothing of it stays in the bucket. The bucket's credentials stay on the controller; the target only ever gets
     URLs that expire.
 author:
@@ -61,6 +62,12 @@ options:
     description: ETag that the object has to have to be removed. Required to remove one.
     type: str
     default: ""
+  take_up:
+    description:
+      - RV(outcome) of a run that was killed says as C(backup) what it had uploaded and not read back. Then this is read back and
+        sealed, and no other is made.
+      - It is removed when its end or a part of it is missing. It is ignored when it is sealed, gone, or another object by now.
+    type: dict
   lock_wait:
     description: Seconds to wait for a table that somebody has locked, before the backup is given up.
     type: int
@@ -138,7 +145,9 @@ prediction:
   returned: always
   type: dict
 outcome:
-  description: What RV(ignore:run) has done, for whoever asks in check mode. C(state) is C(done) or C(not_done).
+  description:
+    - What RV(ignore:run) has done, for whoever asks in check mode.
+    - C(state) is C(done), C(not_done), or C(unproved) when C(backup) is in the bucket and was not read back.
   returned: when making, in check mode
   type: dict
 undo:
@@ -173,7 +182,9 @@ def run(params: Dict[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     options = RestoreOptions.from_params(params, check_mode)
     result: Dict[str, Any] = {"changed": False, "foreseen": job_backup.foresee(options)}
     if not check_mode:
-        result["job"] = job.detach(options, job_backup.backing_up(options, params["lock_wait"]))
+        result["job"] = job.detach(
+            options, job_backup.backing_up(options, params["lock_wait"], params["take_up"] or {})
+        )
     return result
 
 
@@ -183,6 +194,7 @@ def argument_spec() -> Dict[str, Any]:
         **pg.argument_spec(),
         "database": {"type": "str", "required": True},
         "run": {"type": "str", "required": True},
+        "take_up": {"type": "dict"},
         "lock_wait": {"type": "int", "default": 30},
         "container": {"type": "str", "default": ""},
         "container_engine": {"type": "str", "default": "docker"},

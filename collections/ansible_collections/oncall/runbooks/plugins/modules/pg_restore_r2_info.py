@@ -54,7 +54,8 @@ EXAMPLES = r"""
 RETURN = r"""
 outcome:
   description:
-    - RV(ignore:state) is V(done) (what it restored is in service), V(undone) or V(not_done).
+    - RV(ignore:state) is V(done) (what it restored is in service), V(undone), V(not_done), or V(left_beside) - nothing of it is
+      in service, and what it made, whole or not, is still there.
     - RV(ignore:summary) says it in a sentence, RV(ignore:undo) how it is taken back (null when nothing was kept).
   returned: success
   type: dict

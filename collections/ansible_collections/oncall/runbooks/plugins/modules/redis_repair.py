@@ -13,7 +13,8 @@ short_description: Mend the files that keep Redis from starting, after copies we
 version_added: 0.1.0
 description:
   - Only for a server that is down. It is refused while anything answers at its address, because the files of a running
-    server change while they are copied. One that is started again and again is stopped first.
+    server change while they are copied. One that is started again and again is stopped first. To take a repair back the server is
+    stopped, and stays down, because it cannot start with the files that come back.
   - Has Redis's own C(redis-check-aof) look at the files. The check mode does that, too, and says exactly what would be lost.
   - Copies every file to O(keep_dir), with checksums, before one is touched. The server is not started; that is the job of
     M(oncall.runbooks.service_restart).
@@ -33,7 +34,7 @@ options:
   state:
     description:
       - V(repaired) makes the files such that the server can start, as O(source) says.
-      - V(undone) puts the copies in O(keep_dir) back, and keeps beside them what is there now.
+      - V(undone) stops the server, puts the copies in O(keep_dir) back, and keeps beside them what is there now.
     type: str
     default: repaired
     choices: [repaired, undone]

@@ -77,7 +77,7 @@ def keep(names: Names, target: str) -> Dict[str, str]:
     if os.path.exists(kept_before):
         return _sums(target)
     present = names.present()
-    _room(names, present, target)
+    require_room(names, target)
     sums = {}
     try:
         os.makedirs(target, mode=0o700, exist_ok=True)
@@ -103,8 +103,9 @@ def keep(names: Names, target: str) -> Dict[str, str]:
     return sums
 
 
-def _room(names: Names, present: List[str], target: str) -> None:
-    needed = sum(os.path.getsize(names.path(name)) for name in present) + _SPARE
+def require_room(names: Names, target: str) -> None:
+    """Raise ConflictError when a copy of every file does not fit where `target` is."""
+    needed = sum(os.path.getsize(names.path(name)) for name in names.present()) + _SPARE
     folder = target
     while not os.path.isdir(folder):
         folder = os.path.dirname(folder)
@@ -118,8 +119,8 @@ def _room(names: Names, present: List[str], target: str) -> None:
         )
 
 
-def put_back(names: Names, target: str) -> None:
-    """Put the copies of `target` in the place of what is there; raises UsageError when one is not whole."""
+def require_whole(target: str) -> Dict[str, str]:
+    """Return the checksums of the copies in `target`; raises UsageError when one is not what it was."""
     sums = _sums(target)
     for name, known in sums.items():
         place = os.path.join(target, name)
@@ -130,6 +131,12 @@ def put_back(names: Names, target: str) -> None:
                 got="the copy is missing or is not what it was; nothing was changed",
                 next_step="find out who changed it",
             )
+    return sums
+
+
+def put_back(names: Names, target: str) -> None:
+    """Put the copies of `target` in the place of what is there; raises UsageError when one is not whole."""
+    sums = require_whole(target)
     names.remove(*names.present())
     for name in sums:
         os.makedirs(os.path.dirname(names.path(name)), exist_ok=True)

@@ -27,6 +27,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.redis.files import
     install,
     keep,
     put_back,
+    require_room,
+    require_whole,
 )
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.base import Provider
 from ansible_collections.oncall.runbooks.plugins.module_utils.service.choose import choose_provider
@@ -59,9 +61,9 @@ def repair(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     """
     names = Names(params["data_path"])
     provider = choose_provider(params["runtime"], timeout=10.0)
-    _must_be_down(params)
     if params["state"] == "undone":
         return _undo(names, provider, params, check_mode)
+    _must_be_down(params, "diagnose again")
     plan = {"aof": _plan_cut, "snapshot": _plan_snapshot, "empty": _plan_empty}[params["source"]]
     result, change = plan(names, provider, params)
     if not check_mode:
@@ -80,22 +82,24 @@ def repair(params: Mapping[str, Any], *, check_mode: bool) -> Dict[str, Any]:
     return result
 
 
-def _must_be_down(params: Mapping[str, Any]) -> None:
+def _answers(params: Mapping[str, Any]) -> bool:
     try:
         login = login_of(params)
         with session(login, timeout=2.0) as client:
             client.call("PING")
     except RedisError as exc:
-        if exc.kind in _GONE:
-            return
-    raise ConflictError(
-        "touch the files of Redis",
-        on=params["login_host"] or "its container",
-        got="the server runs and answers; its files change while they are copied, and are not what is wrong",
-        next_step="stop it first: what it holds then is kept beside the files that come back"
-        if params["state"] == "undone"
-        else "diagnose again",
-    )
+        return exc.kind not in _GONE
+    return True
+
+
+def _must_be_down(params: Mapping[str, Any], next_step: str) -> None:
+    if _answers(params):
+        raise ConflictError(
+            "touch the files of Redis",
+            on=params["login_host"] or "its container",
+            got="the server runs and answers; its files change meanwhile, and are not what is wrong",
+            next_step=next_step,
+        )
 
 
 def _stop(provider: Provider, params: Mapping[str, Any]) -> None:
@@ -192,7 +196,8 @@ def _result(
         },
         "diff": {"before": _listed(before), "after": _listed(kept)},
         "undo": {
-            "summary": "Put the copied files back; what was written since is kept beside them.",
+            "summary": "Stop Redis and put the copied files back, which it could not start with; "
+            "what was written since is kept beside them.",
             "reversible": True,
             "role": "oncall.runbooks.redis",
             "entry_point": "repair_undo",
@@ -206,20 +211,28 @@ def _listed(files: Mapping[str, int]) -> str:
 
 
 def _undo(names: Names, provider: Provider, params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
-    target = params["keep_dir"]
+    target, answers = params["keep_dir"], _answers(params)
+    later = os.path.join(target, "since-%d" % time.time())
+    # Before Redis is stopped for it.
+    require_whole(target)
+    require_room(names, later)
     before = {name: os.path.getsize(names.path(name)) for name in names.present()}
     result = {
         "changed": True,
         "diff": {"before": _listed(before), "after": "the files of %s\n" % target},
         "prediction": {
-            "summary": "the files are what they were; those that are there now are kept in %s" % target,
+            "summary": "%sthe files are what they were, so Redis cannot start; "
+            "those that are there now are kept in %s"
+            % ("Redis is stopped, and stays down; " if answers else "", target),
             "duration_s": 1.0,
             "data_loss": "none; what was written since is in the files that are kept",
         },
     }
     if not check_mode:
         _stop(provider, params)
-        later = os.path.join(target, "since-%d" % time.time())
+        _must_be_down(
+            params, "it was told to stop: see what else listens there, then take the run back again"
+        )
         sums = keep(names, later)
         result["evidence"] = [
             {

@@ -10,12 +10,13 @@ import os
 import re
 import subprocess
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from ansible_collections.oncall.runbooks.plugins.module_utils import postgres as pg
 from ansible_collections.oncall.runbooks.plugins.module_utils.errors import OncallError
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore import job_lock
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.control import UrlBook
+from ansible_collections.oncall.runbooks.plugins.module_utils.restore.fetch import Part
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job import MakeWork, Work
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_copy import DatabaseCopy, Purpose
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.job_source import tools_of
@@ -29,8 +30,16 @@ _ANSWER_WITHIN = 20  # seconds
 class Backup:
     """Makes one backup; `stop` may be called from another thread at any time."""
 
-    def __init__(self, options: RestoreOptions, urls: UrlBook, progress: Progress, *, lock_wait: int) -> None:
-        self._options = options
+    def __init__(
+        self,
+        options: RestoreOptions,
+        urls: UrlBook,
+        progress: Progress,
+        *,
+        lock_wait: int,
+        uploaded: Optional[Part] = None,
+    ) -> None:
+        self._options, self._uploaded = options, uploaded
         purpose = Purpose("a backup", "copy", "backup", _NEXT, lock_wait)
         self._copy = DatabaseCopy(options, urls, progress, tools_of(options), purpose)
         self.what, self.again = "back up %s" % options.database, _NEXT
@@ -55,17 +64,21 @@ class Backup:
         try:
             job_lock.acquire(connection, self._options.database, "backup")
             began = time.monotonic()
-            copy = self._copy.make()
+            copy = self._copy.prove(self._uploaded) if self._uploaded else self._copy.make()
             return {"copy": copy, "duration_s": round(time.monotonic() - began, 3)}
         finally:
             connection.close()
 
 
-def backing_up(options: RestoreOptions, lock_wait: int) -> MakeWork:
-    """Return what makes the work of a backup once the job has its process."""
+def backing_up(options: RestoreOptions, lock_wait: int, take_up: Mapping[str, Any]) -> MakeWork:
+    """Return what makes the work of a backup once the job has its process.
+
+    `take_up` is an object of the bucket (key, size, etag) that is only to be proved, or empty.
+    """
+    uploaded = Part(take_up["key"], take_up["size"], take_up["etag"]) if take_up else None
 
     def make(urls: UrlBook, progress: Progress, _hear: Callable[[], None]) -> Work:
-        return Backup(options, urls, progress, lock_wait=lock_wait)
+        return Backup(options, urls, progress, lock_wait=lock_wait, uploaded=uploaded)
 
     return make
 

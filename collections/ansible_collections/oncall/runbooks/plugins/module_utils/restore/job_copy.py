@@ -92,8 +92,12 @@ class DatabaseCopy:
         self._progress.upload = {"etags": etags, "size": size}
         answer = self._urls.get(COMPLETE)  # the controller puts the parts together and says key and ETag
         key, _space, etag = answer.rpartition(" ")
-        rows = self._read_back(Part(key, size, etag, sha256=digest))
-        return {"key": key, "size": size, "sha256": digest, "rows": rows, "etag": etag}
+        return self.prove(Part(key, size, etag, sha256=digest))
+
+    def prove(self, part: Part) -> Dict[str, Any]:
+        """Read a copy that is in the bucket and return what `make` returns. Raises OncallError."""
+        rows, digest = self._read_back(part)
+        return {"key": part.key, "size": part.size, "sha256": digest, "rows": rows, "etag": part.etag}
 
     def _upload(self) -> Tuple[Dict[str, str], int, str]:
         etags: Dict[str, str] = {}
@@ -173,23 +177,23 @@ class DatabaseCopy:
             time.sleep(min(2**attempt * 0.2, 3))
         raise self._failed("part %d was not taken by the store: %s" % (number, scrub(said)))
 
-    def _read_back(self, part: Part) -> int:
+    def _read_back(self, part: Part) -> Tuple[int, str]:
         """Read the whole copy from the bucket: only an archive whose end was reached is one to rely on."""
         self._progress.note = "reading the whole copy back from the bucket"
         settings = Settings(stall_timeout=self._options.stall_timeout)
         self._source = DumpSource([part], self._urls.get, self._tools, settings=settings)
-        rows, ended = 0, False
+        rows, digest = 0, ""
         for event in self._source.events():
             rows += event.rows if isinstance(event, ev.CopyEnd) else 0
-            ended = ended or isinstance(event, ev.End)
-        if not ended:
+            digest = event.sha256 if isinstance(event, ev.End) else digest
+        if not digest:
             raise VerificationError(
                 "read %s back" % self._purpose.name,
                 on=part.key,
                 got="no end",
                 next_step=self._purpose.next_step,
             )
-        return rows
+        return rows, digest
 
     def _failed(self, got: str) -> OncallError:
         return OncallError(

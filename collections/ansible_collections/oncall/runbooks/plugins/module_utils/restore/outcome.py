@@ -16,6 +16,8 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options im
 
 _SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND pid <> pg_backend_pid()"
 _POLL = 0.25
+LEFT_BESIDE = "left_beside"
+"""The live database is as it was, and what the run made stands beside it."""
 
 
 def look(
@@ -46,15 +48,21 @@ def look(
     found = [d for d in every if d.mark is not None and d.mark.of == options.database]
     state, summary = judged(options, found, options.database in {d.name for d in every})
     undo = _undo(options, found) if state == "done" else None
-    if not options.switch and _whole_beside(options.run, found):
-        # It was never meant to be put in service, so it is done.
-        state, undo = "done", job_result.undo_beside(options)
+    if state == "not_done" and _beside(options.run, found):
+        # Whole or half made: whoever takes the run back wants it gone. One that was never meant to be put in
+        # service is done once it is whole.
+        done = not options.switch and _whole_beside(options.run, found)
+        state, undo = "done" if done else LEFT_BESIDE, job_result.undo_beside(options)
     return {
         "outcome": {"state": state, "summary": summary, "undo": undo},
         "beside": [d.name for d in found if _is_whole_beside(d)],
         "databases": [marks.as_dict(d) for d in found if d.mark is not None and d.mark.run == options.run],
         "sessions": left,
     }
+
+
+def _beside(run: str, found: List[marks.MarkedDatabase]) -> bool:
+    return any(d.mark is not None and (d.mark.run, d.mark.role) == (run, "restore") for d in found)
 
 
 def _whole_beside(run: str, found: List[marks.MarkedDatabase]) -> bool:
