@@ -20,11 +20,19 @@ class StandInError(Exception):
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that nothing listens on at this moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback TCP port that nothing listens on, and that for a minute nobody gets by chance.
+
+    A connection that was closed on this side first holds its port that long: whoever asks for any port gets
+    another one, while a server that asks for this one has it. Else stand-ins that come up at the same time
+    would take each other's.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+        with socket.create_connection(address) as client:
+            listener.accept()[0].close()
+            client.recv(1)  # the end has arrived, so it is this side that waits
+    port: int = address[1]
+    return port
 
 
 def wait_until(condition: Callable[[], bool], *, timeout: float, what: str, interval: float = 0.02) -> None:
