@@ -205,6 +205,9 @@ def _step(steps: dict[tuple[int, str], dict[str, Any]], event: dict[str, Any]) -
         }  # fmt: skip
     elif key in steps:
         steps[key].update({k: v for k, v in data.items() if k not in ("step", "host", "name", "phase")})
+        if any(undo.get("no_way_back") for undo in data.get("undo") or ()):
+            # What it found makes it worse than its tag says, and its plan has to tell that already.
+            steps[key]["effect"] = "irreversible"
 
 
 def _finish(result: dict[str, Any], steps: list[dict[str, Any]], events: list[dict[str, Any]]) -> None:

@@ -60,7 +60,7 @@ def plan_undo(
             elif made:
                 items += made
             else:
-                kept.append(_kept(result["run"], changed, _why_kept(changed)))
+                kept.append(_kept(result["run"], changed, why_kept(changed)))
     return _checked(results[0], UndoPlan(items, kept, settled), targets, step)
 
 
@@ -152,12 +152,13 @@ def _kept(run: str, step: Mapping[str, Any], why: str) -> dict[str, Any]:
     return {"run": run, "step": step["id"], **{k: step[k] for k in ("host", "name", "effect")}, "why": why}
 
 
-def _why_kept(step: Mapping[str, Any]) -> str:
+def why_kept(step: Mapping[str, Any]) -> str:
+    """Return why nothing takes a step back, as the step says it itself where it does."""
+    said = [str(undo["summary"]) for undo in step.get("undo") or () if undo.get("summary")]
     if step["effect"] == "irreversible":
-        return "it is irreversible"
-    said = [undo.get("summary") for undo in step.get("undo") or () if undo.get("summary")]
+        return ": ".join(["it is irreversible", *said[:1]])
     if said:
-        return str(said[0])
+        return said[0]
     if step["status"] != "changed":
         return "its end was never seen, and its host cannot be asked what became of it"
     return "it recorded no undo"

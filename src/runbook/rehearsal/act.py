@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from runbook_engine import approval
+from runbook_engine.undo import why_kept
 
 from runbook.rehearsal import stack
 from runbook.rehearsal.cases.base import ENDS, Case, Symptom
@@ -233,11 +234,9 @@ class Act:
         changed = [step for step in applied["steps"] if step["status"] == "changed"]
         reversible = [s for s in changed if any(undo.get("reversible", True) for undo in s.get("undo") or ())]
         if not self.fault.undoes and not (self.wanted.undo and reversible):
-            stays = [step["name"] for step in changed if step["effect"] == IRREVERSIBLE]
-            self.score.kept = [f"{name}: it is irreversible" for name in stays]
+            stays = [step for step in changed if step["effect"] == IRREVERSIBLE]
+            self.score.kept = [f"{step['name']}: {why_kept(step)}" for step in stays]
             ever = stays or _header(applied).get("effect") == IRREVERSIBLE
-            if ever and not reversible:
-                self.score.kept += _declared(step for step in changed if step["name"] not in stays)
             self.score.undone = IRREVERSIBLE if ever else (None if reversible else NOTHING_TO_UNDO)
             return
         self.score.undone = False
@@ -271,11 +270,6 @@ class Act:
 def _postgres(made: stack.Stack) -> str:
     facts = made.facts.get("postgres")
     return f"{facts['label']} {facts['version']}" if facts else ""
-
-
-def _declared(steps: Iterable[Mapping[str, Any]]) -> list[str]:
-    """What steps say themselves of why nothing takes them back."""
-    return [f"{s['name']}: {u['summary']}" for s in steps for u in s.get("undo") or () if u.get("summary")]
 
 
 def _header(result: Mapping[str, Any]) -> Mapping[str, Any]:

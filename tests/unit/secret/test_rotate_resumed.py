@@ -125,6 +125,7 @@ def test_where_there_was_none_a_resumed_run_says_so_too(
     assert error.undo == {
         "summary": "The old secret is not put back: there was none. No copy of it was kept.",
         "reversible": False,
+        "no_way_back": True,
     }
     planned = by("run-2").rotate(64, check_mode=True)
     assert "cannot be put back: there was none" in planned["prediction"]["summary"]

@@ -73,7 +73,7 @@ def undo(place: str, run: str, why: str, receipt: Receipt) -> Dict[str, Any]:
     """Return how a rotation of `run` is taken back, or `why` it cannot be."""
     if why:
         summary = "The old secret is not put back: %s. No copy of it was kept." % why
-        return {"summary": summary, "reversible": False}
+        return {"summary": summary, "reversible": False, "no_way_back": True}
     return {
         "summary": "Put the secret of %s from before back." % place,
         "reversible": True,
