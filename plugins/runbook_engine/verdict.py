@@ -227,7 +227,10 @@ def _diagnosed(result: dict[str, Any]) -> dict[str, Any]:
     broken = [s for s in result["steps"] if s["status"] == "ignored"]
     if broken:
         next_step = next_steps.diagnose(result, called[0]) if called else "look at the steps"
-        return exit_of("findings_remain", f"{_name(broken[0])} could not be measured.", next_step)
+        others = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        said = broken[0].get("msg") or "it failed"
+        reason = f"{_name(broken[0])}{others} could not be measured: {said}"
+        return exit_of("findings_remain", reason, next_step)
     bad = [f for f in findings if f["status"] != "ok"]
     if not bad:
         return exit_of("healthy", f"All {len(findings)} findings are ok.", "none")

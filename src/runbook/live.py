@@ -86,7 +86,7 @@ class Steps:
             self.current.hosts[data["host"]] = data["status"]
             self.current.findings += data.get("findings") or []
             self.current.duration_s = max(self.current.duration_s, data.get("duration_s") or 0.0)
-            if data["status"] in ("failed", "unreachable"):
+            if data["status"] in ("failed", "ignored", "unreachable"):
                 self.current.messages[data["host"]] = str(data.get("msg") or "no message")
         elif kind in ("run.finished", "run.refused"):
             ended, self.current = self.current, None

@@ -100,6 +100,28 @@ def die_with_parent(sig: int = signal.SIGKILL) -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, sig, 0, 0, 0)
 
 
+def start_lasting(command: Sequence[str], log: Path, *, says: str = "") -> int:
+    """Start a program that goes on after this process and return its pid, once its first line is `says`.
+
+    What it complains of goes to `log`: who reads our output to its end must not have to wait for the program.
+    Raises StandInError when its first line is another.
+    """
+    with log.open("ab") as complaints:
+        program = subprocess.Popen(
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if says else subprocess.DEVNULL,
+            stderr=complaints,
+            start_new_session=True,
+        )
+    if program.stdout is not None and program.stdout.readline().strip().decode() != says:
+        program.kill()
+        raise StandInError(
+            f"{' '.join(command[-3:])} did not begin: {log.read_text(errors='replace')[-600:]}"
+        )
+    return program.pid
+
+
 class Process:
     """One child process with its own process group and a log file; it dies with this process."""
 

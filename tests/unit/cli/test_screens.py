@@ -160,7 +160,8 @@ def test_live_view_has_one_line_per_step_that_matters(tmp_path: Path) -> None:
         started(1, "a", "engine"), finished(1, "a", "ok"),
         started(2, "a"), started(2, "b"), finished(2, "a", "ok"),
         finished(2, "b", "failed", msg="no space left"),
-        started(3, "a"), finished(3, "a", "skipped"), started(4, "a"),
+        started(3, "a"), finished(3, "a", "skipped"),
+        started(5, "a"), finished(5, "a", "ignored", msg="nobody listens"), started(4, "a"),
     ]  # fmt: skip
     out = io.StringIO()
     view = LiveView(Console(file=out, width=80), 900)
@@ -170,9 +171,11 @@ def test_live_view_has_one_line_per_step_that_matters(tmp_path: Path) -> None:
     view.ended()
     lines = out.getvalue().splitlines()
     assert all(len(line) <= 80 for line in lines)
-    assert [line.split()[2] for line in lines if "Step" in line] == ["Step", "Step"]
+    assert [line.split()[2] for line in lines if "Step" in line] == ["Step"] * 3
     assert "1 failed, 1 ok" in lines[0]
     assert "b: no space left" in lines[1]
+    # What a runbook goes on after is told, too: nobody knows else why there is nothing measured.
+    assert "a: nobody listens" in lines[3]
     assert "12 of 50 MB read" in out.getvalue()
     assert "Step 4" in lines[-1]
 

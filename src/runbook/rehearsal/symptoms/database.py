@@ -15,7 +15,7 @@ from typing import Any
 import psycopg2
 
 from runbook.rehearsal import engine
-from runbook.rehearsal.processes import StandInError, alive, unprivileged_prefix, wait_until
+from runbook.rehearsal.processes import StandInError, alive, start_lasting, unprivileged_prefix, wait_until
 from runbook.rehearsal.stack import Stack
 
 _PAGE = 8192
@@ -106,18 +106,10 @@ def _holder(stack: Stack) -> Path:
 
 def exhaust_connections(stack: Stack) -> None:
     """Let the application hold every connection."""
-    facts = stack.facts
     program = "import sys, runbook.rehearsal.symptoms.database as s; s.hold_connections(sys.argv[1])"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", program, str(stack.path)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-    )
-    _holder(stack).write_text(str(holder.pid))
-    assert holder.stdout is not None
-    if holder.stdout.readline().strip() != b"held":
-        raise StandInError(f"could not take the connections of {facts['postgres']['database']}")
+    command = [sys.executable, "-c", program, str(stack.path)]
+    pid = start_lasting(command, stack.folder / "connections.log", says="held")
+    _holder(stack).write_text(str(pid))
 
 
 def hold_connections(path: str) -> None:

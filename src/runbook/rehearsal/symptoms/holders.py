@@ -6,17 +6,16 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from runbook.rehearsal.processes import StandInError, alive, wait_until
+from runbook.rehearsal.processes import alive, start_lasting, wait_until
 from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.symptoms import services
 from runbook.rehearsal.symptoms.together import Action, all_of
 
-_HELD = b"held"
+_HELD = "held"
 
 
 def lock(table: str) -> Action:
@@ -51,13 +50,8 @@ def give_port_back(name: str) -> Action:
 def _hold(stack: Stack, what: str, *arguments: str) -> None:
     """Start a program that holds `what` until it is ended, or the stand-in is gone."""
     command = [sys.executable, "-m", __name__, str(stack.path), what, *arguments]
-    holder = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True
-    )
-    assert holder.stdout is not None
-    if holder.stdout.readline().strip() != _HELD:
-        raise StandInError(f"could not hold {what}: {' '.join(arguments)}")
-    _pid_file(stack, what).write_text(str(holder.pid))
+    pid = start_lasting(command, stack.folder / f"{what}.log", says=_HELD)
+    _pid_file(stack, what).write_text(str(pid))
 
 
 def _let_go(stack: Stack, what: str) -> None:
@@ -77,8 +71,8 @@ def main(path: Path, what: str, argument: str) -> None:
     """Be the holder."""
     stack = Stack(path)
     held = _locked(stack, argument) if what == "locks" else _listening(int(argument))
-    sys.stdout.buffer.write(_HELD + b"\n")
-    sys.stdout.buffer.flush()
+    sys.stdout.write(_HELD + "\n")
+    sys.stdout.flush()
     with held:
         while path.exists():
             time.sleep(0.2)

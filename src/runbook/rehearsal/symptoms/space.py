@@ -7,7 +7,6 @@ import gzip
 import os
 import secrets
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ import psycopg2
 import psycopg2.extras
 
 from runbook.rehearsal.parts import services
-from runbook.rehearsal.processes import StandInError, alive, wait_until
+from runbook.rehearsal.processes import StandInError, alive, start_lasting, wait_until
 from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.symptoms import disk
 
@@ -107,14 +106,8 @@ def _consumer(stack: Stack) -> Path:
 
 def use_slot(stack: Stack) -> None:
     """Have the replica come back to its slot."""
-    holder = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(stack.path)],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
-    assert holder.stdout is not None
-    if holder.stdout.readline().strip() != b"reads":
-        raise StandInError("nobody could read from the slot")
-    _consumer(stack).write_text(str(holder.pid))
+    command = [sys.executable, "-m", __name__, str(stack.path)]
+    _consumer(stack).write_text(str(start_lasting(command, stack.folder / "consumer.log", says="reads")))
 
 
 def leave_slot(stack: Stack) -> None:

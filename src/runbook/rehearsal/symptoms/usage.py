@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import psycopg2
 
 from runbook.rehearsal.parts import services
-from runbook.rehearsal.processes import StandInError, alive, wait_until
+from runbook.rehearsal.processes import StandInError, alive, start_lasting, wait_until
 from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.symptoms.services import change_settings
 
@@ -77,11 +76,8 @@ def ask_again_and_again(stack: Stack) -> None:
 
 
 def _start(stack: Stack, how: str) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-m", __name__, str(stack.path), how],
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    _pid_file(stack, "query").write_text(str(holder.pid))
+    pid = start_lasting([sys.executable, "-m", __name__, str(stack.path), how], stack.folder / "query.log")
+    _pid_file(stack, "query").write_text(str(pid))
     wait_until(lambda: longest_query(stack) > _LONG_S, timeout=20, what="a query that runs for long")
 
 
@@ -114,8 +110,7 @@ def run_away(stack: Stack) -> None:
     script = stack.folder / JOB
     script.write_text(_SCRIPT.format(path=stack.path))
     script.chmod(0o700)
-    job = subprocess.Popen([str(script)], stdin=subprocess.DEVNULL, start_new_session=True)
-    _pid_file(stack, "job").write_text(str(job.pid))
+    _pid_file(stack, "job").write_text(str(start_lasting([str(script)], stack.folder / "job.log")))
     # Only what has run for a while is called a runaway.
     time.sleep(2.5)
 
