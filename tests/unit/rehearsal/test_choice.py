@@ -83,6 +83,7 @@ def test_each_set_has_every_kind_every_mitigation_one_control_and_each_mitigatio
         assert len(rehearsed) >= choice.FEWEST
         assert [name for name, given in flags.items() if "--control" in given] == [case.default]
         carriers = [name for name, given in flags.items() if "--abort-each" in given]
+        assert carriers
         killed = [cases.find_fault(name, system, runbook).mitigation for name in carriers]
         assert len(killed) == len(set(killed))
         left = {f.mitigation for f in case.symptoms if f.mitigation and f.ends == "verified"} - set(killed)
@@ -135,6 +136,28 @@ def _applies(when: Any, mitigation: str) -> bool:
     """Whether a block of the breach's playbook runs for a mitigation."""
     values = {"breach_mitigation": mitigation, "breach_contains": mitigation == "contain"}
     return bool(Environment().compile_expression(str(when))(**values))
+
+
+def _reached(tasks: list[Any], mitigation: str) -> set[tuple[str, str]]:
+    """Return which tasks of which roles a mitigation may reach; a task that names none is reached by each."""
+    found: set[tuple[str, str]] = set()
+    for task in tasks:
+        role, when = task.get("ansible.builtin.include_role"), str(task.get("when", ""))
+        if role and (repr(mitigation) in when or "mitigation" not in when):
+            found.add((role["name"], role["tasks_from"]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("system", "runbook"), [(s, r) for s in cases.systems() for r in cases.names(s) if r != "security-breach"]
+)
+def test_what_is_included_reaches_no_task_that_the_whole_does_not_reach(system: str, runbook: str) -> None:
+    playbook = yaml.safe_load((ROOT / "playbooks" / f"{runbook.replace('-', '_')}.yml").read_text())
+    tasks = next(t["block"] for t in playbook[1]["tasks"] if t["name"] == "Mitigate")
+    for name, others in cases.find(system, runbook).includes.items():
+        for other in others:
+            assert _reached(tasks, other), other
+            assert _reached(tasks, other) <= _reached(tasks, name), other
 
 
 def test_whoever_kills_a_containment_kills_the_steps_of_what_it_includes() -> None:

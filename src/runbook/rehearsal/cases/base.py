@@ -120,7 +120,8 @@ class Case(ABC):
 
     runbook: its name. parts: what of the stack it needs (see stack.PARTS).
     default: the fault of a plain rehearsal. symptoms: every fault, in the order in which they are listed.
-    includes: mitigation → others of which each step is among its own: whoever kills its runs kills theirs.
+    includes: mitigation → others of which each step is among its own, the same task of the same role, perhaps
+    with other options: whoever kills its runs kills theirs.
     always_fails: checks that rightly fail on the healthy stand-in, because it holds such a thing on purpose.
     """
 

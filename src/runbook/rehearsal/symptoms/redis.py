@@ -9,9 +9,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Any
-
-import redis
+from typing import TYPE_CHECKING, Any
 
 from runbook.rehearsal.parts import services
 from runbook.rehearsal.parts.redis import SESSIONS, server_of
@@ -20,6 +18,9 @@ from runbook.rehearsal.redis_server import RedisServer
 from runbook.rehearsal.services.fetch import fetch
 from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.symptoms import disk
+
+if TYPE_CHECKING:
+    import redis
 
 # What a probe or a customer makes meanwhile, and is not to be compared.
 _PASSING = ("oncall:", "session:")
@@ -53,6 +54,8 @@ def fill_memory(stack: Stack) -> None:
 
 def _filled(stack: Stack, number: int, length: int) -> int:
     """Write pages from `number` on until one is refused, and return its number."""
+    import redis  # noqa: PLC0415
+
     with of(stack).client() as client, contextlib.suppress(redis.ResponseError):
         while True:
             client.set(f"{_FILLER}{number}", "x" * length)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from runbook.rehearsal import digest, outside
 from runbook.rehearsal.cases.base import Loss, Symptom
@@ -74,6 +74,7 @@ class DatabaseRestore(DatabaseCase):
     runbook = "database-restore"
     default = "dropped-table"
     symptoms = _SYMPTOMS
+    includes: ClassVar = {"restore": ("restore-beside",)}
 
     def _before(self, stack: Stack) -> datetime:
         return datetime.fromisoformat(stack.facts["backups"]["good_time"]) - timedelta(hours=1)

@@ -146,6 +146,11 @@ class RedisDown(Case):
     parts: ClassVar = frozenset({"database", "services", "redis"})
     default = "memory-full"
     symptoms = _SYMPTOMS
+    includes: ClassVar = {
+        "free-disk": ("save-now",),
+        "repair-aof": ("restart",),
+        "recreate-clients": ("restart-clients",),
+    }
     _well: dict[str, Any]
 
     def problem_outside(self, stack: Stack) -> str:

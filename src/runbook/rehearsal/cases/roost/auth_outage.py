@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
+from typing import Any, ClassVar
 
 from runbook.rehearsal import outside_services
 from runbook.rehearsal.cases.base import Case, Symptom
@@ -145,6 +145,7 @@ class AuthOutage(Case):
     parts = frozenset({"database", "services"})
     default = "auth-killed"
     symptoms = _SYMPTOMS
+    includes: ClassVar = {"restart-auth": ("recreate-auth",)}
 
     def problem_outside(self, stack: Stack) -> str:
         """Log in, have the token verified, and watch a stream with it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
+from typing import Any, ClassVar
 
 from runbook.rehearsal import outside_services
 from runbook.rehearsal.cases.base import Case, Symptom
@@ -122,6 +122,7 @@ class StreamOutage(Case):
     parts = frozenset({"database", "services"})
     default = "relay-killed"
     symptoms = _SYMPTOMS
+    includes: ClassVar = {"restart-services": ("restart-tunnel",)}
 
     def problem_outside(self, stack: Stack) -> str:
         """Watch a stream by the public address."""
