@@ -20,7 +20,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--postgres", help="embedded, system or system-15; default: the first that runs")
         command.add_argument("--scale", type=float, default=1.0, help="size of the data, 1 is about 50 MB")
         command.add_argument(
-            "--parts", default="database,backups", help="what is started, or the name of a runbook"
+            "--parts", default="database,backups", help="what is started, or the runbook that it is for"
         )
         command.add_argument(
             "--disk", type=int, default=0, help="bytes of the data disk, in a namespace only"
@@ -78,6 +78,7 @@ def _run(options: argparse.Namespace) -> int:
         stack.down(stack.Stack(options.stack))
     else:
         there = stack.Stack(options.stack)
+        there.require(*cases.needed(options.fault, there.system, options.runbook))
         cases.find_fault(options.fault, there.system, options.runbook).run(options.command, there)
         if options.picture:
             from runbook.rehearsal import outside  # noqa: PLC0415

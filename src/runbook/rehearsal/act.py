@@ -58,12 +58,11 @@ class Act:
             return applied
 
     def _standing(self) -> contextlib.AbstractContextManager[stack.Stack]:
+        parts = self.case.parts | self.fault.parts
         if self.wanted.standing:
-            return contextlib.nullcontext(stack.Stack(self.wanted.standing))
-        made_of = replace(
-            self.wanted.stack, system=self.wanted.system, parts=self.case.parts | self.fault.parts
-        )
-        return stack.running(made_of)
+            standing = stack.Stack(self.wanted.standing)
+            return contextlib.nullcontext(standing.require(self.wanted.runbook, parts))
+        return stack.running(replace(self.wanted.stack, system=self.wanted.system, parts=parts))
 
     def _in_time(self) -> None:
         if self.score.recovery_s > self.score.target_s:

@@ -92,6 +92,17 @@ class Stack:
         """The system that it stands in for."""
         return str(self.facts["system"])
 
+    def require(self, runbook: str, parts: frozenset[str]) -> Stack:
+        """Return it; raises StandInError when it lacks one of the `parts` that `runbook` is about."""
+        missing = parts - set(self.facts["parts"])
+        if missing:
+            raise StandInError(
+                f"{runbook} is about {', '.join(sorted(missing))}, which this stand-in of {self.system} has "
+                "not.\n  Next: take it down and bring up one for that runbook: "
+                f"python -m runbook.rehearsal up --system {self.system} --parts {runbook}"
+            )
+        return self
+
     @property
     def shape(self) -> shapes.Shape:
         """What its database and its backups are called."""
@@ -262,6 +273,7 @@ def _start(options: Options, folder: Path, path: Path) -> list[Part]:
     data.start(now)
     facts = {
         "system": options.system,
+        "parts": sorted(options.parts),
         "isolation": isolation.mode(),
         "tier": isolation.tier(),
         "folder": str(folder),

@@ -69,6 +69,19 @@ def test_an_unknown_fault_is_an_error_with_the_known_ones(
     assert ", corrupt-tables," in said
 
 
+def test_a_stand_in_without_what_the_fault_is_about_is_an_error_that_says_which_one_to_bring_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "stack.json"
+    path.write_text('{"system": "cleaning", "parts": ["backups", "database"]}')
+    assert main(["fault", "query-without-end", "--stack", str(path)]) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert (
+        "high-resource-usage is about deployments, services, which this stand-in of cleaning has not" in said
+    )
+    assert "up --system cleaning --parts high-resource-usage" in said
+
+
 def test_a_stack_that_is_not_there_is_an_error_that_names_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -64,7 +64,7 @@ class Noted:
 def _play(
     tmp_path: Path, *, mitigation: str = "mend", ends: dict[str, str] | None = None, **asked: Any
 ) -> Any:
-    (tmp_path / "stack.json").write_text('{"system": "roost", "isolation": "processes"}')
+    (tmp_path / "stack.json").write_text('{"system": "roost", "parts": [], "isolation": "processes"}')
     case = Broken()
 
     def inject(_stack: Stack) -> None:

@@ -39,6 +39,13 @@ def faults(system: str) -> Iterator[tuple[str, Symptom]]:
             yield runbook, symptom
 
 
+def needed(name: str, system: str, runbook: str = "") -> tuple[str, frozenset[str]]:
+    """Return the runbook of the fault `name` (see find_fault) and what the stand-in has to have for both."""
+    symptom = find_fault(name, system, runbook)
+    found = runbook or next(one for one, known in faults(system) if known is symptom)
+    return found, find(system, found).parts | symptom.parts
+
+
 def find_fault(name: str, system: str, runbook: str = "") -> Symptom:
     """Return the fault `name` of `runbook`, or of the first runbook of `system` that has it.
 
