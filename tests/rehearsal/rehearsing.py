@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from runbook.rehearsal import cases, isolation
+from runbook.rehearsal.processes import wait_until
+from runbook.rehearsal.stack import Stack
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("ansible.cfg", "collections", "inventories", "playbooks", "plugins")
@@ -79,3 +83,47 @@ def must_fail_after(
     assert code != 0, output
     assert "FAILED" in output
     assert proved(score)[-1] == stage, output
+
+
+def apply(made: Stack, state: Path, verb: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start `runbook run`, `undo` or `resume` on a stand-in; its output is in `<state>/output`."""
+    overlay = ["--inventory", str(ROOT / "inventories" / "rehearsal" / made.system)] if verb == "run" else []
+    command = [sys.executable, "-m", "runbook.cli", verb, *arguments, *overlay, "--apply", "--no-input"]
+    command += ["--confirm", made.system, "--state", str(state), "--project", str(ROOT)]
+    state.mkdir(exist_ok=True)
+    with (state / "output").open("ab") as output:
+        return subprocess.Popen(
+            command,
+            env={**os.environ, "REHEARSAL_STACK": str(made.path)},
+            cwd=ROOT,
+            stdout=output,
+            stderr=output,
+        )
+
+
+def must_apply(made: Stack, state: Path, verb: str, *arguments: str) -> None:
+    """The same, and it has to end well."""
+    assert apply(made, state, verb, *arguments).wait() == 0, (state / "output").read_text()
+
+
+def kill_when(reached: Callable[[], Any], made: Stack, state: Path, *arguments: str) -> str:
+    """Kill a run once `reached` is true, see that nothing of it lives on, and return its id."""
+    process = apply(made, state, "run", *arguments)
+    wait_until(lambda: bool(reached()), timeout=240, what="what the run is killed at")
+    process.kill()
+    process.wait()
+    killed = max(folder.name for folder in state.glob("runs/*"))
+    wait_until(lambda: not _lives(f"ONCALL_RUN_ID={killed}"), timeout=60, what="the end of what was killed")
+    return killed
+
+
+def _lives(mark: str) -> list[str]:
+    """Return the command lines of processes in whose environment `mark` is."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue
+    return found

@@ -3,78 +3,72 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
-from rehearsing import ROOT
+from rehearsing import kill_when, must_apply
 
-from runbook.rehearsal import cases, stack
-from runbook.rehearsal.cases.roost.auth_outage import AuthOutage
+from runbook.rehearsal import cases, outside_backups, stack
+from runbook.rehearsal.cases.base import Case
 from runbook.rehearsal.parts import services
-from runbook.rehearsal.processes import wait_until
 
 pytestmark = pytest.mark.slow
-OVERLAY = ROOT / "inventories" / "rehearsal" / "roost"
+_WHOLE = """
+SELECT 1 FROM pg_db_role_setting, unnest(setconfig) option
+WHERE option LIKE 'oncall_runbooks.restore=%' AND option LIKE '%"phase": "verified"%'"""
+_SEAL = ".sha256"
 
 
-def _command(state: Path, verb: str, *arguments: str) -> list[str]:
-    where = ["--inventory", str(OVERLAY)] if verb == "run" else []
-    common = ["--apply", "--confirm", "roost", "--no-input", "--state", str(state), "--project", str(ROOT)]
-    return [sys.executable, "-m", "runbook.cli", verb, *arguments, *where, *common]
-
-
-def _lives(mark: str) -> list[str]:
-    """Return the command lines of processes in whose environment `mark` is."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (entry / "environ").read_bytes():
-                found.append((entry / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            continue
-    return found
+def _broken(made: stack.Stack, runbook: str, fault: str) -> tuple[Case, Any]:
+    """Break a stand-in; return its case, and the picture of what is broken, to compare with."""
+    case = cases.find(made.system, runbook)()
+    cases.find_fault(fault, made.system, runbook).run("fault", made)
+    return case, case.picture(made)
 
 
 def test_a_run_killed_with_its_change_in_place_is_taken_back(tmp_path: Path) -> None:
     state = tmp_path / "state"
-    with stack.running(stack.Options(scale=0.2, parts=AuthOutage.parts)) as made:
-        cases.find_fault("tokens-expire-at-once", "roost").run("fault", made)
-        case = AuthOutage()
-        before = case.picture(made)
-        environment = {**os.environ, "REHEARSAL_STACK": str(made.path)}
+    with stack.running(stack.Options(scale=0.2, parts=cases.find("roost", "auth-outage").parts)) as made:
+        case, before = _broken(made, "auth-outage", "tokens-expire-at-once")
         asked = ("roost", "auth-outage", "--mitigation", "extend-token-lifetime")
-        with (tmp_path / "output").open("wb") as output:
-            run = subprocess.Popen(
-                _command(state, "run", *asked), env=environment, cwd=ROOT, stdout=output, stderr=output
-            )
-            wait_until(lambda: bool(_changed(state)), timeout=240, what="the change")
-            run.kill()
-            run.wait()
+        killed = kill_when(lambda: _changed(state), made, state, *asked)
         assert services.read_settings(made.facts)["AUTH_JWT_EXPIRY"] == "86400"
-        killed = _changed(state)
-        wait_until(
-            lambda: not _lives(f"ONCALL_RUN_ID={killed}"), timeout=60, what="the end of what was killed"
-        )
-        done = subprocess.run(
-            _command(state, "undo", killed),
-            env=environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        must_apply(made, state, "undo", killed)
         assert case.differences(before, case.picture(made), undone=True) == []
+
+
+def test_what_a_killed_restore_left_beside_is_dropped(tmp_path: Path) -> None:
+    parts = cases.find("cleaning", "database-restore").parts
+    with stack.running(stack.Options(scale=0.2, parts=parts, system="cleaning")) as made:
+        case, before = _broken(made, "database-restore", "look-first")
+        asked = ("cleaning", "database-restore", "--mitigation", "restore-beside")
+        killed = kill_when(lambda: made.server().execute(_WHOLE), made, tmp_path, *asked)
+        assert made.server().execute(_WHOLE)
+        must_apply(made, tmp_path, "undo", killed)
+        assert case.differences(before, case.picture(made)) == []
+
+
+def test_what_a_killed_backup_uploaded_is_proved_by_who_goes_on(tmp_path: Path) -> None:
+    parts = cases.find("cleaning", "backup-stale").parts
+    with stack.running(stack.Options(scale=0.2, parts=parts, system="cleaning")) as made:
+        _broken(made, "backup-stale", "nights-missed")
+        there = set(outside_backups.keys(made))
+        asked = ("cleaning", "backup-stale", "--mitigation", "take-backup")
+        killed = kill_when(lambda: set(outside_backups.keys(made)) - there, made, tmp_path, *asked)
+        (left,) = set(outside_backups.keys(made)) - there
+        must_apply(made, tmp_path, "resume", killed)
+        assert set(outside_backups.keys(made)) - there == {left, left + _SEAL}
+        assert outside_backups.problem(made) == ""
+        must_apply(made, tmp_path, "undo", max(folder.name for folder in tmp_path.glob("runs/*")))
+        assert set(outside_backups.keys(made)) == there
 
 
 def _changed(state: Path) -> str:
     """Return the run whose record says that it changed something, "" while there is none."""
-    for log in state.glob("runs/*/events.jsonl"):
-        events = [json.loads(line) for line in log.read_text().splitlines()[:-1]]
+    for folder in state.glob("runs/*"):
+        events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()[:-1]]
         applied = any(e["type"] == "run.started" and not e["data"]["check_mode"] for e in events)
         if applied and any(e["type"] == "step.finished" and e["data"]["status"] == "changed" for e in events):
-            return log.parent.name
+            return folder.name
     return ""
