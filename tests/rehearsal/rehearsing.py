@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -106,24 +108,31 @@ def must_apply(made: Stack, state: Path, verb: str, *arguments: str) -> None:
     assert apply(made, state, verb, *arguments).wait() == 0, (state / "output").read_text()
 
 
-def kill_when(reached: Callable[[], Any], made: Stack, state: Path, *arguments: str) -> str:
-    """Kill a run once `reached` is true, see that nothing of it lives on, and return its id."""
+def kill_when(
+    reached: Callable[[], Any], made: Stack, state: Path, *arguments: str, everything: bool = False
+) -> str:
+    """Kill a run once `reached` is true, see that nothing of it lives on, and return its id.
+
+    With `everything` all that works for it on the controller is gone at once, as when that loses its power:
+    nobody is left who could clean up.
+    """
     process = apply(made, state, "run", *arguments)
     wait_until(lambda: bool(reached()), timeout=240, what="what the run is killed at")
+    killed = max(folder.name for folder in state.glob("runs/*"))
+    for pid in _alive(f"RUNBOOK_RUN_ID={killed}") if everything else ():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     process.kill()
     process.wait()
-    killed = max(folder.name for folder in state.glob("runs/*"))
-    wait_until(lambda: not _lives(f"ONCALL_RUN_ID={killed}"), timeout=60, what="the end of what was killed")
+    wait_until(lambda: not _alive(f"ONCALL_RUN_ID={killed}"), timeout=60, what="the end of what was killed")
     return killed
 
 
-def _lives(mark: str) -> list[str]:
-    """Return the command lines of processes in whose environment `mark` is."""
+def _alive(mark: str) -> list[int]:
+    """Return the processes in whose environment `mark` is."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
-        try:
+        with contextlib.suppress(OSError):
             if mark.encode() in (entry / "environ").read_bytes():
-                found.append((entry / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            continue
+                found.append(int(entry.name))
     return found

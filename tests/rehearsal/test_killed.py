@@ -43,7 +43,7 @@ def test_what_a_killed_restore_left_beside_is_dropped(tmp_path: Path) -> None:
     with stack.running(stack.Options(scale=0.2, parts=parts, system="cleaning")) as made:
         case, before = _broken(made, "database-restore", "look-first")
         asked = ("cleaning", "database-restore", "--mitigation", "restore-beside")
-        killed = kill_when(lambda: made.server().execute(_WHOLE), made, tmp_path, *asked)
+        killed = kill_when(lambda: made.server().execute(_WHOLE), made, tmp_path, *asked, everything=True)
         assert made.server().execute(_WHOLE)
         must_apply(made, tmp_path, "undo", killed)
         assert case.differences(before, case.picture(made)) == []
@@ -55,7 +55,9 @@ def test_what_a_killed_backup_uploaded_is_proved_by_who_goes_on(tmp_path: Path) 
         _broken(made, "backup-stale", "nights-missed")
         there = set(outside_backups.keys(made))
         asked = ("cleaning", "backup-stale", "--mitigation", "take-backup")
-        killed = kill_when(lambda: set(outside_backups.keys(made)) - there, made, tmp_path, *asked)
+        killed = kill_when(
+            lambda: set(outside_backups.keys(made)) - there, made, tmp_path, *asked, everything=True
+        )
         (left,) = set(outside_backups.keys(made)) - there
         must_apply(made, tmp_path, "resume", killed)
         assert set(outside_backups.keys(made)) - there == {left, left + _SEAL}
