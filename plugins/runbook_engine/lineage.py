@@ -138,6 +138,9 @@ def _newer(folder: Path, since: str) -> Iterable[dict[str, Any]]:
 
 def _made_anew(result: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Steps of which nobody knew what became of them, and which this run then did again."""
+    if result["check_mode"]:
+        # A plan to go on has done nothing yet: who then goes on has to ask as it did.
+        return set()
     ran = {identity for identity, step in identified(result) if step["status"] not in ("skipped", "started")}
     return {(told["run"], told["step"]) for told in _again(result) if identity_of(told) in ran}
 

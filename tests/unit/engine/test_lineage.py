@@ -83,6 +83,20 @@ def test_gone_and_made_anew_are_told_apart(runs: Runs) -> None:
     assert later.settled == {(RESUMED, "9@back"), (FIRST, "8@back")}
 
 
+def test_a_plan_to_go_on_makes_nothing_anew(runs: Runs) -> None:
+    told = {
+        "run": FIRST,
+        "step": "7@front",
+        "name": "Send traffic",
+        "action": "shift",
+        "host": "front",
+        "nth": 1,
+    }
+    gate = {"resume": {"again": [told]}}
+    runs.add(BACK, STEP, resumes=FIRST, gate=gate, mode="plan", check_mode=True)
+    assert lineage.later(runs.folder, FIRST).anew == {(FIRST, "8@back")}
+
+
 def test_the_newest_change_is_found_by_reading_each_run_once(runs: Runs) -> None:
     assert undo.newest_change(runs.folder) == state.run_folder(runs.folder, RESUMED)
     runs.read.clear()
