@@ -92,7 +92,7 @@ def show_run(args: argparse.Namespace) -> int:
     if args.json:
         _json(result)
         return 0
-    print_result(make_console(), result)
+    print_result(make_console(), result, whole=True)
     make_console().print(f"Record: {folder.path}", style="dim", soft_wrap=True)
     return 0
 

@@ -19,14 +19,20 @@ from runbook.output_text import SEVERITY_ORDER, STATUS_STYLE, exit_style, near, 
 _MAX_DIFF_LINES = 60
 
 
-def print_result(console: Console, result: Mapping[str, Any], verdict: bool = True) -> None:
-    """Print a run as it ended: findings, recommendation or plan, and the verdict unless more is to come."""
+def print_result(
+    console: Console, result: Mapping[str, Any], verdict: bool = True, whole: bool = False
+) -> None:
+    """Print a run as it ended: findings, recommendation or plan, and the verdict unless more is to come.
+
+    A plan stays in sight: of what was well before it, only the number is told, unless `whole`.
+    """
     if result["refusal"]:
         # What was measured has no part in a refusal.
         print_verdict(console, result)
         return
     if result["findings"]:
-        print_findings(console, result["findings"], render.findings_title(result))
+        listed = "" if whole or result["plan"] is None else f"runbook show-run {result['run']}"
+        print_findings(console, result["findings"], render.findings_title(result), well=listed)
     if result["mode"] == "diagnose":
         print_recommendation(console, result)
     elif result["plan"] is not None:
@@ -37,15 +43,20 @@ def print_result(console: Console, result: Mapping[str, Any], verdict: bool = Tr
         print_verdict(console, result)
 
 
-def print_findings(console: Console, findings: Iterable[Mapping[str, Any]], title: str) -> None:
-    """Print findings, the worst first."""
+def print_findings(
+    console: Console, findings: Iterable[Mapping[str, Any]], title: str, well: str = ""
+) -> None:
+    """Print findings, the worst first. `well`: the command that lists what is ok, which is then counted."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     listed = sorted(findings, key=lambda f: SEVERITY_ORDER.index(f["status"]))
     hosts = {f["host"] for f in listed}
+    fine = [f for f in listed if f["status"] == "ok"] if well else []
     for finding in listed:
+        if finding in fine:
+            continue
         check = finding["check"] if len(hosts) == 1 else f"{finding['check']} {finding['host']}"
         status = Text(finding["status"], style=STATUS_STYLE[finding["status"]])
         summary = Text(" ".join(finding["summary"].split()))
@@ -53,6 +64,9 @@ def print_findings(console: Console, findings: Iterable[Mapping[str, Any]], titl
             # What is well takes one line, so that what is not stays on the screen.
             summary.no_wrap, summary.overflow = True, "ellipsis"
         table.add_row(status, check, summary)
+    if fine:
+        counted = f"{len(fine)} checks are ok ({well} lists them)"
+        table.add_row(Text("ok", style=STATUS_STYLE["ok"]), "", counted)
     console.print(Text(f"\n{title}" + (f" on {hosts.pop()}" if len(hosts) == 1 else ""), style="bold"))
     console.print(table)
 
