@@ -40,14 +40,15 @@ def not_shown(
     """Return what the newest rehearsals of a runbook did not look at.
 
     mitigations: those of its playbook. Of a mitigation that is included in another one, the kills of that
-    count.
+    count, and that it was taken back.
     """
     from runbook.rehearsal.choice import killed  # noqa: PLC0415
 
     found = [one for one in rehearsals if one.get("passed")]
     cut = {str(one.get("mitigation")) for one in found if one.get("kills")}
-    cut |= {part for name in cut for part in case.includes.get(name, ())}
+    cut |= {part for name in cut for part in (*case.includes.get(name, ()), *case.same_steps.get(name, ()))}
     back = {str(one.get("mitigation")) for one in found if one.get("undone") is not None}
+    back |= {part for name in back for part in case.includes.get(name, ())}
     ending = [fault.mitigation for fault in killed(case)]
     rehearsed = {fault.mitigation for fault in case.symptoms}
     told = [

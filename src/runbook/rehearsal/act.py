@@ -20,6 +20,7 @@ from runbook.rehearsal.stages import StageFailedError, Stages, must
 from runbook.rehearsal.wanted import Wanted
 
 _CHANGING = ("change", "irreversible")
+_IN_ONE_GO = "rehearsal of a run that goes on without a plan of its own"
 _UNVERIFIED = ("verification_failed", "not_verified", "nothing_changed", "nothing_ran")
 
 
@@ -212,8 +213,12 @@ class Act:
             if self.fault.relief:
                 self.fault.relief(self.stack)
             more = {"resume": failed["run"]} if self.fault.then == "resume" else {}
-            plan = self._run("plan", {**asked, **more}, "planned", check=True)
-            bound = {"confirm": self.wanted.system, "plan_digest": self._approved(plan)}
+            bound = {"confirm": self.wanted.system}
+            if self.wanted.straight:
+                bound["break_glass"] = _IN_ONE_GO
+            else:
+                plan = self._run("plan", {**asked, **more}, "planned", check=True)
+                bound["plan_digest"] = self._approved(plan)
             return self._run("apply", {**asked, **more, **bound}, "verified")
 
     def _verify(self) -> None:

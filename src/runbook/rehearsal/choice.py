@@ -12,6 +12,7 @@ from runbook.rehearsal.score import KINDS
 
 ALL, ESSENTIAL, DEFAULT = "all", "essential", "default"
 """Which faults of a runbook: each; those that a proof cannot do without; the one of a plain rehearsal."""
+DEPENDENCY = KINDS[2]
 FEWEST = 3
 """Faults of each runbook that a proof rehearses at least."""
 
@@ -44,7 +45,7 @@ def orders(
 
     A control does not depend on the fault, and a kill not on what made the mitigation necessary: the default
     of a runbook has the one, the first of a mitigation the other. What is
-    essential is killed in turn, and what only diagnoses is a run of its own where there is a control.
+    essential is killed in turn, and goes straight to the plan.
     """
     made: list[Order] = []
     killing = ["--abort-each", *(["--in-turn"] if in_turn or which == ESSENTIAL else [])]
@@ -53,9 +54,8 @@ def orders(
         carriers = killed(case, which)
         for fault in chosen(case, which):
             flags = ["--undo"] if undo else []
-            looked_at = control and fault.name == case.default
-            flags += ["--control"] if looked_at else []
-            flags += ["--straight"] if which == ESSENTIAL and not looked_at else []
+            flags += ["--control"] if control and fault.name == case.default else []
+            flags += ["--straight"] if which == ESSENTIAL else []
             flags += killing if abort_each and fault in carriers else []
             made.append(Order(system, runbook, fault.name, tuple(flags)))
     return made
@@ -72,10 +72,14 @@ def chosen(case: type[Case], which: str) -> list[Symptom]:
 def killed(case: type[Case], which: str = ALL) -> list[Symptom]:
     """Return the faults with which runs are killed: the first of each mitigation that can end verified.
 
-    What is essential goes without mitigations whose steps all belong to another one, where they are killed.
+    What is essential goes without mitigations whose steps all are another one's, too, where they are killed.
     """
-    included = {name for names in case.includes.values() for name in names} if which == ESSENTIAL else set()
-    return [fault for name, fault in _firsts(case).items() if name not in included]
+    left_out = _named(case.includes, case.same_steps) if which == ESSENTIAL else set()
+    return [fault for name, fault in _firsts(case).items() if name not in left_out]
+
+
+def _named(*tables: Mapping[str, Iterable[str]]) -> set[str]:
+    return {name for table in tables for names in table.values() for name in names}
 
 
 def _firsts(case: type[Case]) -> dict[str, Symptom]:
@@ -87,18 +91,27 @@ def _firsts(case: type[Case]) -> dict[str, Symptom]:
 
 
 def _essential(case: type[Case], default: Sequence[Symptom]) -> list[Symptom]:
-    """The default, each mitigation, each kind of fault, and FEWEST of them."""
-    wanted = [*default, *_firsts(case).values()]
+    """The default, each mitigation that no other one includes, each kind of fault, and FEWEST of them."""
+    included = _named(case.includes)
+    wanted = [*default, *(fault for name, fault in _firsts(case).items() if name not in included)]
     for fault in case.symptoms:
-        if fault.mitigation and fault.mitigation not in {one.mitigation for one in wanted}:
+        if fault.mitigation and fault.mitigation not in {one.mitigation for one in wanted} | included:
             wanted.append(fault)
     for kind in KINDS:
-        # One that ends in its plan shows its kind only where no other does.
-        of_kind = sorted((one for one in case.symptoms if one.kind == kind), key=lambda one: one.in_plan)
-        if not any(one in wanted and one.in_plan == of_kind[0].in_plan for one in of_kind):
+        of_kind = sorted((one for one in case.symptoms if one.kind == kind), key=_shows_less)
+        if not any(one in wanted and _shows_less(one) == _shows_less(of_kind[0]) for one in of_kind):
             wanted += of_kind[:1]
     wanted += [one for one in case.symptoms if one not in wanted][: max(FEWEST - len(_once(wanted)), 0)]
     return [one for one in case.symptoms if one in wanted]
+
+
+def _shows_less(fault: Symptom) -> bool:
+    """Whether a fault shows its kind only where no other does.
+
+    One that ends in its plan shows no failing step; and where a dependency fails, what counts is that it is
+    found and that nothing wrong is recommended.
+    """
+    return bool(fault.mitigation) if fault.kind == DEPENDENCY else fault.in_plan
 
 
 def _once(faults: Iterable[Symptom]) -> set[str]:

@@ -19,8 +19,8 @@ class Wanted:
     that it is not verified without its changes. `undo`: take back whatever can be taken back, also where the
     fault does not ask for it. `abort_each`: kill runs at each changing step and resume them; `in_turn`:
     all on one stand-in, each the run that resumes the one before it. `straight`: no run of its own that only
-    diagnoses, because the plan does so too. `standing`: the stack.json of a stand-in
-    that is up already, and stays; else one is made.
+    diagnoses, because the plan does so too, and no second plan once the first apply has failed. `standing`:
+    the stack.json of a stand-in that is up already, and stays; else one is made.
     """
 
     project: Project

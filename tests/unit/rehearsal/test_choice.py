@@ -79,7 +79,13 @@ def test_each_set_has_every_kind_every_mitigation_one_control_and_each_mitigatio
         flags = {o.fault: o.flags for o in made if o.runbook == runbook}
         rehearsed = [cases.find_fault(name, system, runbook) for name in flags]
         assert {fault.kind for fault in rehearsed} == {fault.kind for fault in case.symptoms}
-        assert {fault.mitigation for fault in rehearsed} >= {f.mitigation for f in case.symptoms} - {""}
+        included = (
+            {part for parts in case.includes.values() for part in parts} if which == ESSENTIAL else set()
+        )
+        assert {fault.mitigation for fault in rehearsed} >= {f.mitigation for f in case.symptoms} - {
+            "",
+            *included,
+        }
         assert len(rehearsed) >= choice.FEWEST
         assert [name for name, given in flags.items() if "--control" in given] == [case.default]
         carriers = [name for name, given in flags.items() if "--abort-each" in given]
@@ -87,8 +93,9 @@ def test_each_set_has_every_kind_every_mitigation_one_control_and_each_mitigatio
         killed = [cases.find_fault(name, system, runbook).mitigation for name in carriers]
         assert len(killed) == len(set(killed))
         left = {f.mitigation for f in case.symptoms if f.mitigation and f.ends == "verified"} - set(killed)
-        included = {other for name, others in case.includes.items() if name in killed for other in others}
-        assert left <= (included if which == ESSENTIAL else set())
+        tables = [*case.includes.items(), *case.same_steps.items()]
+        with_them = {other for name, others in tables if name in killed for other in others}
+        assert left <= (with_them if which == ESSENTIAL else set())
     assert all("--undo" in order.flags for order in made)
     if which == ALL:
         assert len(made) == len(list(cases.faults(system)))
@@ -103,11 +110,25 @@ def test_the_small_set_kills_in_turn_with_faults_of_the_whole() -> None:
     assert all("--in-turn" in o.flags for o in _orders(in_turn=True) if "--abort-each" in o.flags)
 
 
-def test_the_small_set_goes_straight_on_but_for_one_of_each_runbook() -> None:
-    for which in (ALL, DEFAULT):
-        assert not any("--straight" in order.flags for order in _orders(which=which))
-    small = _orders(which=ESSENTIAL)
-    assert all(("--straight" in order.flags) != ("--control" in order.flags) for order in small)
+def test_only_the_small_set_goes_straight_on() -> None:
+    straight = [
+        {"--straight" in o.flags for o in _orders(which=which)} for which in (ALL, DEFAULT, ESSENTIAL)
+    ]
+    assert straight == [{False}, {False}, {True}]
+
+
+def test_what_another_mitigation_includes_is_not_rehearsed_again_in_the_small_set() -> None:
+    case = _case(_fault("a", "whole"), _fault("b", "part"), _fault("c", "alike"), _fault("d", "other"))
+    case.includes, case.same_steps = {"whole": ("part",)}, {"whole": ("alike",)}
+    assert _names(case, ESSENTIAL) == ["a", "c", "d"]
+    assert [fault.name for fault in choice.killed(case, ESSENTIAL)] == ["a", "d"]
+    assert [fault.name for fault in choice.killed(case)] == ["a", "b", "c", "d"]
+
+
+def test_where_a_dependency_fails_the_small_set_takes_what_is_only_diagnosed() -> None:
+    goes_on, found = _fault("old", kind=DEPENDENCY), _fault("none", "", DEPENDENCY)
+    assert _names(_case(_fault("a"), _fault("b", "swap"), goes_on, found), ESSENTIAL) == ["a", "b", "none"]
+    assert _names(_case(_fault("a"), goes_on, _fault("b")), ESSENTIAL) == ["a", "old", "b"]
 
 
 def test_without_a_set_it_is_the_default_fault_of_each_runbook() -> None:
@@ -154,7 +175,8 @@ def _reached(tasks: list[Any], mitigation: str) -> set[tuple[str, str]]:
 def test_what_is_included_reaches_no_task_that_the_whole_does_not_reach(system: str, runbook: str) -> None:
     playbook = yaml.safe_load((ROOT / "playbooks" / f"{runbook.replace('-', '_')}.yml").read_text())
     tasks = next(t["block"] for t in playbook[1]["tasks"] if t["name"] == "Mitigate")
-    for name, others in cases.find(system, runbook).includes.items():
+    case = cases.find(system, runbook)
+    for name, others in [*case.includes.items(), *case.same_steps.items()]:
         for other in others:
             assert _reached(tasks, other), other
             assert _reached(tasks, other) <= _reached(tasks, name), other

@@ -16,7 +16,7 @@ from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.stages import StageFailedError, Stages
 from runbook.rehearsal.wanted import Wanted
 
-ENDS = {"diagnose": "findings_remain", "plan": "planned", "apply": "verified"}
+ENDS = {"diagnose": ("findings_remain",), "plan": ("planned",), "apply": ("verified",)}
 
 
 class Broken(Case):
@@ -38,20 +38,23 @@ class Broken(Case):
 class Noted:
     """Runs that only note what they are asked for, and say what they are told to."""
 
-    def __init__(self, case: Broken, ends: dict[str, str], checks: tuple[str, ...]) -> None:
+    def __init__(self, case: Broken, ends: dict[str, tuple[str, ...]], checks: tuple[str, ...]) -> None:
         self.asked: list[tuple[str, dict[str, Any]]] = []
         self._case, self._ends, self._checks = case, ends, checks
 
     def run(self, _stack: Stack, phase: str, variables: dict[str, Any], *, exits: Any, **_how: Any) -> Any:
         """Note a run and return its result."""
+        before = sum(1 for earlier, _ in self.asked if earlier == phase)
+        end = self._ends[phase][min(before, len(self._ends[phase]) - 1)]
         self.asked.append((phase, dict(variables)))
-        self._case.mended = self._case.mended or phase == "apply"
+        self._case.mended = self._case.mended or end == "verified"
         return ended(
             {
-                "exit": {"name": self._ends[phase], "reason": "so it was", "next_step": "wait"},
+                "exit": {"name": end, "reason": "so it was", "next_step": "wait"},
                 "findings": [{"check": name, "status": "fail"} for name in self._checks],
                 "recommendation": {"advised": [{"name": "mend"}]},
-                "plan": {"digest": "d"}, "approval": None, "runbook": None, "mitigation": "mend", "steps": [],
+                "plan": {"digest": "d"}, "run": f"run{len(self.asked)}", "approval": None, "runbook": None,
+                "mitigation": "mend", "steps": [],
             },
             *exits,
         )  # fmt: skip
@@ -62,7 +65,12 @@ class Noted:
 
 
 def _play(
-    tmp_path: Path, *, mitigation: str = "mend", ends: dict[str, str] | None = None, **asked: Any
+    tmp_path: Path,
+    *,
+    mitigation: str = "mend",
+    ends: dict[str, tuple[str, ...]] | None = None,
+    declared: dict[str, Any] | None = None,
+    **asked: Any,
 ) -> Any:
     (tmp_path / "stack.json").write_text('{"system": "roost", "parts": [], "isolation": "processes"}')
     case = Broken()
@@ -70,7 +78,7 @@ def _play(
     def inject(_stack: Stack) -> None:
         case.mended = False
 
-    fault = Symptom("a", "a", inject, expects=mitigation, finds=("health",))
+    fault = Symptom("a", "a", inject, expects=mitigation, finds=("health",), **(declared or {}))
     wanted = Wanted(
         Project(tmp_path, "here"), "roost", "x", tmp_path, standing=tmp_path / "stack.json", **asked
     )
@@ -102,7 +110,7 @@ def test_the_plan_is_made_once_and_shows_what_a_diagnosis_would(
 
 
 def test_a_plan_that_ended_otherwise_fails_its_own_stage(tmp_path: Path) -> None:
-    _, score = _play(tmp_path, straight=True, ends={"plan": "refused"})
+    _, score = _play(tmp_path, straight=True, ends={"plan": ("refused",)})
     assert score.detected
     assert score.last.name.startswith("plan")
     assert score.last.problem == "refused instead of planned: so it was"
@@ -112,3 +120,21 @@ def test_where_nothing_can_be_planned_it_is_diagnosed(tmp_path: Path) -> None:
     runs, score = _play(tmp_path, straight=True, mitigation="")
     assert [phase for phase, _ in runs.asked] == ["diagnose"]
     assert (score.detected, score.recommended) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("straight", "phases"), [(False, ["diagnose", "plan", "apply", "plan"]), (True, ["plan", "apply"])]
+)
+@pytest.mark.parametrize(("then", "more"), [("resume", True), ("again", False)])
+def test_once_the_cause_is_gone_it_goes_on_with_or_without_a_second_plan(
+    tmp_path: Path, straight: bool, phases: list[str], then: str, more: bool
+) -> None:
+    declared = {"ends": "failed", "then": then}
+    runs, score = _play(
+        tmp_path, straight=straight, ends={"apply": ("failed", "verified")}, declared=declared
+    )
+    assert [phase for phase, _ in runs.asked] == [*phases, "apply"]
+    assert score.verified
+    given = runs.asked[-1][1]
+    assert given.get("resume") == (f"run{phases.index('apply') + 1}" if more else None)
+    assert ("break_glass" in given, "plan_digest" in given) == (straight, not straight)

@@ -120,8 +120,9 @@ class Case(ABC):
 
     runbook: its name. parts: what of the stack it needs (see stack.PARTS).
     default: the fault of a plain rehearsal. symptoms: every fault, in the order in which they are listed.
-    includes: mitigation → others of which each step is among its own, the same task of the same role, perhaps
-    with other options: whoever kills its runs kills theirs.
+    includes: mitigation → others that it does, too, each step with the same options: whoever rehearses and
+    kills its runs has done so with theirs. same_steps: mitigation → others of which each step is the same
+    task as one of its own, with other options: only the kills count for them.
     always_fails: checks that rightly fail on the healthy stand-in, because it holds such a thing on purpose.
     """
 
@@ -130,6 +131,7 @@ class Case(ABC):
     default: ClassVar[str]
     symptoms: ClassVar[tuple[Symptom, ...]]
     includes: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    same_steps: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     always_fails: ClassVar[frozenset[str]] = frozenset()
     # Folders of the records of the runs that changed the stack, the newest last.
     records: Sequence[Path] = ()

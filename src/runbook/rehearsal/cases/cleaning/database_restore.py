@@ -74,7 +74,7 @@ class DatabaseRestore(DatabaseCase):
     runbook = "database-restore"
     default = "dropped-table"
     symptoms = _SYMPTOMS
-    includes: ClassVar = {"restore": ("restore-beside",)}
+    same_steps: ClassVar = {"restore": ("restore-beside",)}
 
     def _before(self, stack: Stack) -> datetime:
         return datetime.fromisoformat(stack.facts["backups"]["good_time"]) - timedelta(hours=1)

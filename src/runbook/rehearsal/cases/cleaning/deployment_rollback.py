@@ -89,7 +89,7 @@ class DeploymentRollback(Case):
     parts: ClassVar = frozenset({"database", "deployments", "services"})
     default = "bad-deploy"
     symptoms = _SYMPTOMS
-    includes: ClassVar = {"rollback": ("redeploy",)}
+    same_steps: ClassVar = {"rollback": ("redeploy",)}
 
     def problem_outside(self, stack: Stack) -> str:
         """Look at bookings, and at the readiness, by the public address."""

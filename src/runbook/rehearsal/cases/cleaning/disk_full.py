@@ -113,7 +113,7 @@ class DiskFull(Case):
     parts: ClassVar = frozenset({"database", "backups", "services", "redis"})
     default = "disk-full"
     symptoms = _SYMPTOMS
-    includes: ClassVar = {"free-disk": ("remove-backups",)}
+    same_steps: ClassVar = {"free-disk": ("remove-backups",)}
     # The newest uploads of the stand-in are decoys, which a diagnosis has to see at any time.
     always_fails = frozenset({"backup_size_trend"})
 

@@ -86,7 +86,7 @@ class JobSchedulerStale(Case):
     parts: ClassVar = frozenset({"database", "services"})
     default = "worker-killed"
     symptoms = _SYMPTOMS
-    includes: ClassVar = {"restart-scheduler": ("release-lock",)}
+    same_steps: ClassVar = {"restart-scheduler": ("release-lock",)}
 
     def problem_outside(self, stack: Stack) -> str:
         """Queue a message, and count those that were never delivered."""

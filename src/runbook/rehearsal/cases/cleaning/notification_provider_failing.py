@@ -90,7 +90,7 @@ class NotificationProviderFailing(Case):
     parts: ClassVar = frozenset({"database", "services", "messages"})
     default = "provider-down"
     symptoms = _SYMPTOMS
-    includes: ClassVar = {"switch-provider": ("pause-sending", "resume-sending")}
+    same_steps: ClassVar = {"switch-provider": ("pause-sending", "resume-sending")}
 
     def problem_outside(self, stack: Stack) -> str:
         """Have one message of each channel sent, and read the account pages."""

@@ -146,7 +146,7 @@ class RedisDown(Case):
     parts: ClassVar = frozenset({"database", "services", "redis"})
     default = "memory-full"
     symptoms = _SYMPTOMS
-    includes: ClassVar = {
+    same_steps: ClassVar = {
         "free-disk": ("save-now",),
         "repair-aof": ("restart",),
         "recreate-clients": ("restart-clients",),

@@ -117,7 +117,7 @@ class ServiceOutage(Case):
     parts: ClassVar = frozenset({"database", "services"})
     default = "api-killed"
     symptoms = _SYMPTOMS
-    includes: ClassVar = {"restart-service": ("recreate-service",)}
+    same_steps: ClassVar = {"restart-service": ("recreate-service",)}
 
     def problem_outside(self, stack: Stack) -> str:
         """Look at bookings, and at the readiness, by the public address."""

@@ -145,7 +145,7 @@ class AuthOutage(Case):
     parts = frozenset({"database", "services"})
     default = "auth-killed"
     symptoms = _SYMPTOMS
-    includes: ClassVar = {"restart-auth": ("recreate-auth",)}
+    same_steps: ClassVar = {"restart-auth": ("recreate-auth",)}
 
     def problem_outside(self, stack: Stack) -> str:
         """Log in, have the token verified, and watch a stream with it."""

@@ -122,7 +122,7 @@ class StreamOutage(Case):
     parts = frozenset({"database", "services"})
     default = "relay-killed"
     symptoms = _SYMPTOMS
-    includes: ClassVar = {"restart-services": ("restart-tunnel",)}
+    same_steps: ClassVar = {"restart-services": ("restart-tunnel",)}
 
     def problem_outside(self, stack: Stack) -> str:
         """Watch a stream by the public address."""
