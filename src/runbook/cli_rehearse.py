@@ -209,6 +209,7 @@ def _wanted(args: argparse.Namespace, project: Project) -> Any:
         args.undo,
         args.abort_each,
         args.in_turn,
+        args.in_steps,
         args.straight,
         Path(args.stack).absolute() if args.stack else None,
     )

@@ -265,6 +265,11 @@ def _rehearse(commands: Any) -> Parser:
         help="with --abort-each: all on one stand-in, the run that resumes is killed next",
     )
     command.add_argument(
+        "--in-steps",
+        action="store_true",
+        help="with --in-turn: in each step, but not after the last one, too",
+    )
+    command.add_argument(
         "--control", action="store_true", help="first prove that it finds nothing on a healthy system"
     )
     command.add_argument(

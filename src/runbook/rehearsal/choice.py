@@ -57,6 +57,8 @@ def orders(
             flags += ["--control"] if control and fault.name == case.default else []
             flags += ["--straight"] if which == ESSENTIAL else []
             flags += killing if abort_each and fault in carriers else []
+            # After its last step no mitigation is killed otherwise than another one of its runbook.
+            flags += ["--in-steps"] if abort_each and which == ESSENTIAL and fault in carriers[1:] else []
             made.append(Order(system, runbook, fault.name, tuple(flags)))
     return made
 

@@ -58,13 +58,14 @@ def points(applied: Mapping[str, Any]) -> Iterator[Point]:
         yield Point(identity, "after")
 
 
-def turns(applied: Mapping[str, Any]) -> list[Point]:
+def turns(applied: Mapping[str, Any], *, behind: bool = True) -> list[Point]:
     """Return where to kill a run like `applied`, the one that resumes it, and so on.
 
-    In each step, and after the last one: whoever is killed in a step is killed after the one before it.
+    In each step and, if `behind`, after the last one: whoever is killed in a step is killed after the one
+    before it.
     """
     every = list(points(applied))
-    return [point for point in every if point.when == "middle"] + every[-1:]
+    return [point for point in every if point.when == "middle"] + (every[-1:] if behind else [])
 
 
 def _changed(result: Mapping[str, Any]) -> Iterator[tuple[lineage.Identity, dict[str, Any]]]:

@@ -90,8 +90,9 @@ def _abort_each(act: Act, applied: Mapping[str, Any]) -> None:
     wanted, score = act.wanted, act.score
     killer = Killer(act.runs, type(act.case), act.fault, wanted.stack)
     score.nothing_left = score.resumed_repeats_nothing = True
+    in_turn = [turns(applied, behind=not wanted.in_steps)]
     # What belongs together shares a stand-in.
-    for together in [turns(applied)] if wanted.in_turn else [[point] for point in points(applied)]:
+    for together in in_turn if wanted.in_turn else [[point] for point in points(applied)]:
         with contextlib.closing(killer.kill(together)) as kills:
             for point in together:
                 _killed(act, point, kills)

@@ -18,7 +18,8 @@ class Wanted:
     system promises. `control`: first prove that the runbook finds nothing to do on a healthy stand-in, and
     that it is not verified without its changes. `undo`: take back whatever can be taken back, also where the
     fault does not ask for it. `abort_each`: kill runs at each changing step and resume them; `in_turn`:
-    all on one stand-in, each the run that resumes the one before it. `straight`: no run of its own that only
+    all on one stand-in, each the run that resumes the one before it; `in_steps`:
+    in the steps only, not after the last one, too. `straight`: no run of its own that only
     diagnoses, because the plan does so too, and no second plan once the first apply has failed. `standing`:
     the stack.json of a stand-in that is up already, and stays; else one is made.
     """
@@ -34,5 +35,6 @@ class Wanted:
     undo: bool = False
     abort_each: bool = False
     in_turn: bool = False
+    in_steps: bool = False
     straight: bool = False
     standing: Path | None = None

@@ -89,6 +89,8 @@ def test_each_set_has_every_kind_every_mitigation_one_control_and_each_mitigatio
         assert len(rehearsed) >= choice.FEWEST
         assert [name for name, given in flags.items() if "--control" in given] == [case.default]
         carriers = [name for name, given in flags.items() if "--abort-each" in given]
+        behind = [name for name in carriers if "--in-steps" not in flags[name]]
+        assert behind == (carriers[:1] if which == ESSENTIAL else carriers)
         assert carriers
         killed = [cases.find_fault(name, system, runbook).mitigation for name in carriers]
         assert len(killed) == len(set(killed))

@@ -33,6 +33,8 @@ def test_a_run_is_killed_before_the_first_and_in_and_after_each_step_that_change
     ]
     in_turn = [(point.identity[0], point.when) for point in kills.turns({"steps": steps})]
     assert in_turn == [("One", "middle"), ("Two", "middle"), ("Two", "after")]
+    in_steps = [(point.identity[0], point.when) for point in kills.turns({"steps": steps}, behind=False)]
+    assert in_steps == in_turn[:2]
 
 
 def _run(run: str, *steps: dict[str, Any], **more: Any) -> dict[str, Any]:
