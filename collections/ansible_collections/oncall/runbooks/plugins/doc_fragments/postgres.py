@@ -50,3 +50,20 @@ requirements:
 notes:
   - Works with PostgreSQL 12 and newer.
 """
+
+    # Of modules that run the server's own programs, where they are.
+    CLIENT = r"""
+options:
+  container:
+    description: Container the server lives in; its client programs are run inside it.
+    type: str
+    default: ""
+  container_engine:
+    description: Program that reaches O(container).
+    type: str
+    default: docker
+  client_dir:
+    description: Folder of the server's client programs on the target. Empty means E(PATH).
+    type: path
+    default: ""
+"""

@@ -23,6 +23,7 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
+  - oncall.runbooks.postgres.client
   - oncall.runbooks.s3
   - oncall.runbooks.attributes.changes
 attributes:
@@ -72,18 +73,6 @@ options:
     description: Seconds to wait for a table that somebody has locked, before the backup is given up.
     type: int
     default: 30
-  container:
-    description: Container the server lives in; its client programs are run inside it.
-    type: str
-    default: ""
-  container_engine:
-    description: Program that reaches O(container).
-    type: str
-    default: docker
-  client_dir:
-    description: Folder of the server's client programs on the target. Empty means E(PATH).
-    type: path
-    default: ""
   url_expiry:
     description: Seconds that a URL given to the target is valid; it is renewed as long as the backup runs.
     type: int

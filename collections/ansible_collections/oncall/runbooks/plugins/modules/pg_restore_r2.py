@@ -22,6 +22,7 @@ author:
   - the oncall.runbooks authors (@oncall-runbooks)
 extends_documentation_fragment:
   - oncall.runbooks.postgres
+  - oncall.runbooks.postgres.client
   - oncall.runbooks.s3
 attributes:
   check_mode:
@@ -107,18 +108,6 @@ options:
     description: Restore again what the live database was restored from already.
     type: bool
     default: false
-  container:
-    description: Container the server lives in; its client programs are run inside it.
-    type: str
-    default: ""
-  container_engine:
-    description: Program that reaches O(container).
-    type: str
-    default: docker
-  client_dir:
-    description: Folder of the server's client programs on the target. Empty means E(PATH).
-    type: path
-    default: ""
   url_expiry:
     description: Seconds that a URL given to the target is valid; it is renewed as long as the restore runs.
     type: int
