@@ -137,6 +137,16 @@ def test_a_database_that_is_ahead_names_the_code_that_fits(
     assert "no migration may be run" in said["migrations_state"]["summary"]
 
 
+def test_code_that_fits_and_is_checked_out_but_does_not_run_is_named_by_its_id(
+    with_database: World, postgres: PostgresServer
+) -> None:
+    world = with_database
+    world.commit("One", {"migrations/0001_a.sql": ""}, deploy=True)
+    fits = world.commit("Two", {"migrations/0002_b.sql": ""})
+    apply(world, postgres, 1, 2)
+    assert found(world, migrations=MIGRATIONS)["migrations_state"]["observed"]["matching"] == fits
+
+
 def test_a_rollback_below_the_schema_is_refused_and_the_migrations_are_named(
     with_database: World, postgres: PostgresServer
 ) -> None:

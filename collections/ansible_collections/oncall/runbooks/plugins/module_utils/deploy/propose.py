@@ -99,12 +99,9 @@ def propose(git: Git, past: Past, schema: Optional[Schema]) -> Proposal:
 def matching_commit(git: Git, past: Past, schema: Schema) -> str:
     """Return the newest commit whose code knows exactly what the database has, "" when there is none."""
     listed = git.ask("rev-list", "--date-order", "-n", str(_COMMITS), "HEAD", *schema.tips()).split()
-    return (
-        schema.newest_fit(
-            [git.ask("rev-parse", "HEAD").strip(), *listed, *(entry.sha for entry in past.before)]
-        )
-        or ""
-    )
+    # What is checked out comes first, whatever is newer: it may be all that is left to deploy.
+    here = git.ask("rev-parse", "HEAD").strip()
+    return schema.newest_fit([here, *listed, *(entry.sha for entry in past.before)]) or ""
 
 
 def judge_target(
