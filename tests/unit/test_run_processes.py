@@ -67,3 +67,41 @@ def test_what_does_not_end_is_killed(start) -> None:  # type: ignore[no-untyped-
     done = _do(grace=0.2)
     assert len(done["killed"]) == 1  # type: ignore[arg-type]
     assert deaf.wait(5) == -9
+
+
+_PARENT = """
+import signal, subprocess, sys, time
+def follow(*_):
+    subprocess.Popen(["sleep", "60"], start_new_session=True)
+    sys.exit()
+signal.signal(signal.SIGTERM, follow)
+print(1, flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_one_of_them_starts_meanwhile_is_asked_to_end_too(start) -> None:  # type: ignore[no-untyped-def]
+    parent = start(f"{RUN}/front", sys.executable, "-c", _PARENT)
+    assert parent.stdout.readline()
+    began = time.monotonic()
+    done = _do(grace=20.0)
+    assert [said.split(" ")[0] for said in done["ended"]][1:] == ["sleep"]  # type: ignore[attr-defined]
+    assert (done["killed"], done["left"]) == ([], [])
+    assert time.monotonic() - began < 10
+
+
+_CLEARS_UP = """
+import signal, subprocess, sys, time
+def clear_up(*_):
+    sys.exit(subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)"]).returncode)
+signal.signal(signal.SIGTERM, clear_up)
+print(1, flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_one_of_them_clears_up_with_is_left_in_peace(start) -> None:  # type: ignore[no-untyped-def]
+    parent = start(f"{RUN}/front", sys.executable, "-c", _CLEARS_UP)
+    assert parent.stdout.readline()
+    assert _do(grace=20.0)["killed"] == []
+    assert parent.wait(5) == 0

@@ -48,29 +48,41 @@ def end(
     sleep: Callable[[float], None] = time.sleep,
 ) -> Dict[str, Any]:
     """End the processes of `run`: ask, wait `grace`, kill. Return `{ended, killed, left}` in words."""
-    seen = {process.pid: process for process in find(run, host)}
-    _send(list(seen), signal.SIGTERM)
-    left = _wait(run, host, grace, clock, sleep)
-    killed = [process.pid for process in left]
+    asked: Dict[int, ProcessInfo] = {}
+    left = _wait(run, host, grace, asked, clock=clock, sleep=sleep)
+    killed, killed_in_words = [process.pid for process in left], [_text(process) for process in left]
     _send(killed, signal.SIGKILL)
-    left = _wait(run, host, 2.0, clock, sleep) if killed else []
+    left = _wait(run, host, 2.0, asked, clock=clock, sleep=sleep) if killed else []
     staying = {process.pid for process in left}
     return {
-        "ended": [_text(p) for p in seen.values() if p.pid not in staying],
-        "killed": [_text(seen[pid]) for pid in killed if pid in seen],
+        "ended": [_text(p) for p in asked.values() if p.pid not in staying],
+        "killed": killed_in_words,
         "left": [_text(process) for process in left],
     }
 
 
 def _wait(
-    run: str, host: str, seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
+    run: str,
+    host: str,
+    seconds: float,
+    asked: Dict[int, ProcessInfo],
+    *,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
 ) -> List[ProcessInfo]:
+    """Ask each process of the run to end, once, and wait until none is left; return those that are."""
     deadline = clock() + seconds
-    left = find(run, host)
-    while left and clock() < deadline:
-        sleep(_POLL)
+    while True:
         left = find(run, host)
-    return left
+        new = {process.pid: process for process in left if process.pid not in asked}
+        alive = {process.pid for process in left} if asked else set()
+        # What one that ends has just detached must end, too; what it waits for, it needs to clear up.
+        new = {pid: process for pid, process in new.items() if process.parent not in alive}
+        _send(list(new), signal.SIGTERM)
+        asked.update(new)
+        if not left or clock() >= deadline:
+            return left
+        sleep(_POLL)
 
 
 def _send(pids: List[int], number: int) -> None:

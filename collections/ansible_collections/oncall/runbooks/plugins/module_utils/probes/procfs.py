@@ -15,12 +15,13 @@ STOPPED_STATES = ("T", "t")
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """A living process: `state` is the kernel's letter (R, S, D, T, Z), `age` in seconds."""
+    """A living process: `state` is the kernel's letter (R, S, D, T, Z), `age` in seconds, `parent` a pid."""
 
     pid: int
     name: str
     state: str
     age: float
+    parent: int = 0
 
     @property
     def frozen(self) -> bool:
@@ -43,7 +44,7 @@ def process_info(pid: int, root: str = "/proc") -> Optional[ProcessInfo]:
     if fields[0] in ("Z", "X"):
         return None
     age = uptime - int(fields[19]) / float(os.sysconf("SC_CLK_TCK"))
-    return ProcessInfo(pid, name, fields[0], max(0.0, age))
+    return ProcessInfo(pid, name, fields[0], max(0.0, age), int(fields[1]))
 
 
 def link_target(pid: int, link: str, root: str = "/proc") -> str:
