@@ -22,6 +22,7 @@ from runbook.rehearsal.services.web import Service
 
 _PAUSE_S = 0.1
 _LATE_S = 5.0
+_LAST_ROUND_S = 2.0
 _CHANNELS = {"receipt": "email", "reminder": "email", "login_code": "sms"}
 _LOCK = """
 UPDATE public.locks SET owner = $1, beat_at = clock_timestamp()
@@ -56,10 +57,13 @@ class CleaningWorker(Service):
         self._url = urlsplit(self.env.get("DATABASE_URL", ""))
         self._last = time.monotonic()
         self._waits = ""
+        self._turn = threading.Lock()
 
     def end(self) -> None:
         """Let go of the lock, so that the next one may begin at once; not when it is stuck."""
         if not self.fault.get("stuck"):
+            # Not given back: a round that began now would take the scheduler's lock again.
+            self._turn.acquire(timeout=_LAST_ROUND_S)
             with contextlib.closing(Session(self._url, self.owner)) as session:
                 session.query(_LET_GO, self.owner)
 
@@ -81,7 +85,8 @@ class CleaningWorker(Service):
         session = Session(self._url, self.owner)
         with contextlib.closing(session):
             while True:
-                self._round(session)
+                with self._turn:
+                    self._round(session)
                 time.sleep(_PAUSE_S)
 
     def _round(self, session: Session) -> None:
