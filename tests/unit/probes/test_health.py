@@ -56,7 +56,7 @@ def test_a_frozen_server_accepts_but_does_not_answer(own_server: PostgresServer,
     os.kill(own_server.pid, signal.SIGSTOP)
     started = time.monotonic()
     found = measured(options(own_server, timeout=2.0))
-    assert time.monotonic() - started < 4.5
+    assert time.monotonic() - started < 10
     assert found["postgres_accepts"]["status"] == "ok"
     assert found["postgres_answers"]["status"] == "fail"
     assert found["postgres_answers"]["observed"]["kind"] == "timeout"

@@ -74,7 +74,7 @@ def test_stalls_and_slows(s3: S3Server, bucket: str, proxy: S3FaultProxy) -> Non
     proxy.rules.add("slow", rate=len(CONTENT) * 2, times=0)
     start = time.monotonic()
     assert get(url(s3, bucket, proxy)) == CONTENT
-    assert 0.3 < time.monotonic() - start < 3
+    assert 0.3 < time.monotonic() - start < 20
 
 
 def test_answers_slow_down_for_some_requests(s3: S3Server, bucket: str, proxy: S3FaultProxy) -> None:

