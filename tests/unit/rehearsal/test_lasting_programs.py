@@ -12,7 +12,9 @@ import pytest
 
 from runbook.rehearsal.processes import StandInError, alive, start_lasting
 
-SAYS = "import sys, time; sys.stderr.write('canary of a complaint'); print({!r}, flush=True); time.sleep(60)"
+SAYS = (
+    "import sys, time; sys.stderr.write('canary of a complaint\\n');print({!r}, flush=True); time.sleep(60)"
+)
 
 
 def test_who_reads_our_output_to_its_end_does_not_wait_for_it(tmp_path: Path) -> None:
@@ -28,7 +30,7 @@ def test_who_reads_our_output_to_its_end_does_not_wait_for_it(tmp_path: Path) ->
     try:
         assert alive(pid)
         assert done.stderr == b""
-        assert (tmp_path / "log").read_text() == "canary of a complaint"
+        assert (tmp_path / "log").read_text() == "canary of a complaint\n"
     finally:
         os.kill(pid, signal.SIGKILL)
 
