@@ -53,10 +53,9 @@ def print_findings(
     table.add_column(overflow="fold")
     listed = sorted(findings, key=lambda f: SEVERITY_ORDER.index(f["status"]))
     hosts = {f["host"] for f in listed}
-    fine = [f for f in listed if f["status"] == "ok"] if well else []
-    for finding in listed:
-        if finding in fine:
-            continue
+    fine = sum(f["status"] == "ok" for f in listed) if well else 0
+    # Sorted by what matters first, what is ok stands last.
+    for finding in listed[: len(listed) - fine]:
         check = finding["check"] if len(hosts) == 1 else f"{finding['check']} {finding['host']}"
         status = Text(finding["status"], style=STATUS_STYLE[finding["status"]])
         summary = Text(" ".join(finding["summary"].split()))
@@ -65,7 +64,7 @@ def print_findings(
             summary.no_wrap, summary.overflow = True, "ellipsis"
         table.add_row(status, check, summary)
     if fine:
-        counted = f"{len(fine)} checks are ok ({well} lists them)"
+        counted = f"{fine} checks are ok ({well} lists them)"
         table.add_row(Text("ok", style=STATUS_STYLE["ok"]), "", counted)
     console.print(Text(f"\n{title}" + (f" on {hosts.pop()}" if len(hosts) == 1 else ""), style="bold"))
     console.print(table)

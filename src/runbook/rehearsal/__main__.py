@@ -78,8 +78,9 @@ def _run(options: argparse.Namespace) -> int:
         stack.down(stack.Stack(options.stack))
     else:
         there = stack.Stack(options.stack)
-        there.require(*cases.needed(options.fault, there.system, options.runbook))
-        cases.find_fault(options.fault, there.system, options.runbook).run(options.command, there)
+        case, fault = cases.locate(options.fault, there.system, options.runbook)
+        there.require(case.runbook, case.needs(fault))
+        fault.run(options.command, there)
         if options.picture:
             from runbook.rehearsal import outside  # noqa: PLC0415
 

@@ -59,7 +59,7 @@ class Act:
             return applied
 
     def _standing(self) -> contextlib.AbstractContextManager[stack.Stack]:
-        parts = self.case.parts | self.fault.parts
+        parts = self.case.needs(self.fault)
         if self.wanted.standing:
             standing = stack.Stack(self.wanted.standing)
             return contextlib.nullcontext(standing.require(self.wanted.runbook, parts))

@@ -87,7 +87,7 @@ class Killer:
         Yields each kill once the run that resumed it has ended, and ends with the first that is not good. All
         of them share one stand-in, which is made here.
         """
-        parts = self.case.parts | self.fault.parts
+        parts = self.case.needs(self.fault)
         under_way = Kill(wanted[0].identity[0], wanted[0].when)
         try:
             with running(replace(self.options, system=self.runs.system, parts=parts)) as stack:

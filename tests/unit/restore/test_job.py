@@ -19,7 +19,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options im
 from ansible_collections.oncall.runbooks.plugins.plugin_utils import restore_driver
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.progress_file import ProgressFile
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver
-from hand_made import END, HandSource, chunks, copy, head, login_of, small_dump
+from hand_made import END, HandSource, chunks, copy, head, small_dump
 from job_runs import (
     drive,
     gone,
@@ -31,14 +31,6 @@ from job_runs import (
 )
 
 from runbook.rehearsal.postgres_server import PostgresServer
-
-
-@pytest.fixture
-def options(postgres: PostgresServer, database: str) -> RestoreOptions:
-    postgres.execute("CREATE TABLE precious AS SELECT generate_series(1, 100) AS id", database=database)
-    postgres.execute("CREATE TABLE t (id bigint, name text)", database=database)
-    login = login_of(postgres, application_name="oncall-run-1")
-    return RestoreOptions(database, "run-1", login, key="daily/x.sql.gz", etag="e1", lease=5)
 
 
 def test_a_job_restores_and_leaves_nothing(

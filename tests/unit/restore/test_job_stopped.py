@@ -17,7 +17,7 @@ from ansible_collections.oncall.runbooks.plugins.module_utils.restore import swi
 from ansible_collections.oncall.runbooks.plugins.module_utils.restore.options import RestoreOptions
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.progress_file import ProgressFile
 from ansible_collections.oncall.runbooks.plugins.plugin_utils.restore_driver import Driver
-from hand_made import END, login_of, small_dump
+from hand_made import END, small_dump
 from job_runs import (
     drive,
     gone,
@@ -32,14 +32,6 @@ from job_runs import (
 )
 
 from runbook.rehearsal.postgres_server import PostgresServer
-
-
-@pytest.fixture
-def options(postgres: PostgresServer, database: str) -> RestoreOptions:
-    postgres.execute("CREATE TABLE precious AS SELECT generate_series(1, 100) AS id", database=database)
-    postgres.execute("CREATE TABLE t (id bigint, name text)", database=database)
-    login = login_of(postgres, application_name="oncall-run-1")
-    return RestoreOptions(database, "run-1", login, key="daily/x.sql.gz", etag="e1", lease=5)
 
 
 @pytest.mark.parametrize("make", [slow, stuck_in_a_statement, stuck_in_an_index])

@@ -39,21 +39,20 @@ def faults(system: str) -> Iterator[tuple[str, Symptom]]:
             yield runbook, symptom
 
 
-def needed(name: str, system: str, runbook: str = "") -> tuple[str, frozenset[str]]:
-    """Return the runbook of the fault `name` (see find_fault) and what the stand-in has to have for both."""
-    symptom = find_fault(name, system, runbook)
-    found = runbook or next(one for one, known in faults(system) if known is symptom)
-    return found, find(system, found).parts | symptom.parts
-
-
-def find_fault(name: str, system: str, runbook: str = "") -> Symptom:
-    """Return the fault `name` of `runbook`, or of the first runbook of `system` that has it.
+def locate(name: str, system: str, runbook: str = "") -> tuple[type[Case], Symptom]:
+    """Return the fault `name` of `runbook`, or of the first runbook of `system` that has it, with its case.
 
     Raises StandInError naming those that exist.
     """
-    known = find(system, runbook).symptoms if runbook else tuple(one for _, one in faults(system))
-    for symptom in known:
+    searched = [find(system, one) for one in ([runbook] if runbook else names(system))]
+    known = [(case, symptom) for case in searched for symptom in case.symptoms]
+    for case, symptom in known:
         if symptom.name == name:
-            return symptom
-    there = ", ".join(dict.fromkeys(symptom.name for symptom in known))
+            return case, symptom
+    there = ", ".join(dict.fromkeys(symptom.name for _, symptom in known))
     raise StandInError(f"there is no fault {name!r} of {runbook or system}; there are: {there}")
+
+
+def find_fault(name: str, system: str, runbook: str = "") -> Symptom:
+    """Return the fault that `locate` finds."""
+    return locate(name, system, runbook)[1]

@@ -136,6 +136,11 @@ class Case(ABC):
     # Folders of the records of the runs that changed the stack, the newest last.
     records: Sequence[Path] = ()
 
+    @classmethod
+    def needs(cls, fault: Symptom) -> frozenset[str]:
+        """Return what of the stack it needs to be rehearsed with `fault`."""
+        return cls.parts | fault.parts
+
     @abstractmethod
     def problem_outside(self, stack: Stack) -> str:
         """Do what a user of the system does; return what goes wrong, "" when all is well."""

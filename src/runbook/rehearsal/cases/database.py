@@ -10,9 +10,39 @@ from runbook.rehearsal import outside
 from runbook.rehearsal.cases.base import Case, Loss, Symptom
 from runbook.rehearsal.stack import Stack
 from runbook.rehearsal.symptoms import backups, database, disk, postgres_settings
-from runbook.rehearsal.symptoms.together import all_of
+from runbook.rehearsal.symptoms.together import Action, all_of
 
 _VOLUME_GB = 20
+
+
+def store_lost_midway(damaged: str, damage: Action) -> Symptom:
+    """Return the fault of a restore whose store refuses it behind its plan; `damaged`: what `damage` does."""
+    return Symptom(
+        "store-lost-midway",
+        f"{damaged}, and the store refuses us once the restore is planned",
+        damage,
+        kind="failing step",
+        expects="restore",
+        damages=True,
+        undoes=True,
+        later=backups.rules(denied=True),
+        ends="failed, undone",
+        says="AccessDenied",
+        relief=backups.rules(),
+        then="again",
+    )
+
+
+def empty_bucket(damaged: str, damage: Action) -> Symptom:
+    """Return the fault that there is nothing to restore from; `damaged`: what `damage` does."""
+    return Symptom(
+        "empty-bucket",
+        f"{damaged}, and the bucket of backups is empty",
+        all_of(backups.empty_bucket, damage),
+        kind="failing dependency",
+        finds=("postgres_data", "backup_newest"),
+    )
+
 
 SYMPTOMS = (
     Symptom(
@@ -87,20 +117,7 @@ SYMPTOMS = (
         relief=postgres_settings.correct,
         then="resume",
     ),
-    Symptom(
-        "store-lost-midway",
-        "data is damaged, and the store refuses us once the restore is planned",
-        database.corrupt_tables,
-        kind="failing step",
-        expects="restore",
-        damages=True,
-        undoes=True,
-        later=backups.rules(denied=True),
-        ends="failed, undone",
-        says="AccessDenied",
-        relief=backups.rules(),
-        then="again",
-    ),
+    store_lost_midway("data is damaged", database.corrupt_tables),
     Symptom(
         "stale-backup",
         "data is damaged, and no backup was made for three nights",
@@ -111,13 +128,7 @@ SYMPTOMS = (
         damages=True,
         undoes=True,
     ),
-    Symptom(
-        "empty-bucket",
-        "data is damaged, and the bucket of backups is empty",
-        all_of(backups.empty_bucket, database.corrupt_tables),
-        kind="failing dependency",
-        finds=("postgres_data", "backup_newest"),
-    ),
+    empty_bucket("data is damaged", database.corrupt_tables),
     Symptom(
         "s3-denied",
         "data is damaged, and the store refuses every request",

@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 from runbook.rehearsal import digest, outside
 from runbook.rehearsal.cases.base import Loss, Symptom
-from runbook.rehearsal.cases.database import DatabaseCase
+from runbook.rehearsal.cases.database import DatabaseCase, empty_bucket, store_lost_midway
 from runbook.rehearsal.stack import Stack
-from runbook.rehearsal.symptoms import backups, database
-from runbook.rehearsal.symptoms.together import all_of
+from runbook.rehearsal.symptoms import database
 
 _MARKED = """
 SELECT option FROM pg_database d JOIN pg_db_role_setting s ON s.setdatabase = d.oid AND s.setrole = 0,
@@ -44,27 +43,8 @@ _SYMPTOMS = (
         damages=True,
         undoes=True,
     ),
-    Symptom(
-        "store-lost-midway",
-        "a table was dropped, and the store refuses us once the restore is planned",
-        database.drop_table,
-        kind="failing step",
-        expects="restore",
-        damages=True,
-        undoes=True,
-        later=backups.rules(denied=True),
-        ends="failed, undone",
-        says="AccessDenied",
-        relief=backups.rules(),
-        then="again",
-    ),
-    Symptom(
-        "empty-bucket",
-        "a table was dropped, and the bucket of backups is empty",
-        all_of(backups.empty_bucket, database.drop_table),
-        kind="failing dependency",
-        finds=("postgres_data", "backup_newest"),
-    ),
+    store_lost_midway("a table was dropped", database.drop_table),
+    empty_bucket("a table was dropped", database.drop_table),
 )
 
 
